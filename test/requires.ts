@@ -1,0 +1,31 @@
+// What a test needs of the machine. Missing: the test is skipped and says why, except under CI, where that is a failure.
+
+import { spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+
+type Requirement = 'root' | 'addon' | 'docker' | 'bpf' | 'go' | 'promtool' | 'stress-ng'
+
+const missing: Readonly<Record<Requirement, () => string | undefined>> = {
+  root: () => (process.getuid?.() === 0 ? undefined : 'needs root'),
+  addon: () => (existsSync('native/build/leadline.node') ? undefined : 'needs the addon: bash native/setup.sh build'),
+  docker: () =>
+    spawnSync('docker', ['info'], { stdio: 'ignore', timeout: 10_000 }).status === 0
+      ? undefined
+      : 'needs a Docker daemon: start dockerd',
+  bpf: () => (existsSync('/sys/kernel/btf/vmlinux') ? undefined : 'needs a kernel with BTF'),
+  go: () => (spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs Go'),
+  promtool: () =>
+    spawnSync('promtool', ['--version'], { stdio: 'ignore' }).status === 0
+      ? undefined
+      : 'needs promtool (apt: prometheus)',
+  'stress-ng': () =>
+    spawnSync('stress-ng', ['--version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs stress-ng',
+}
+
+/** For a test's options: `test('…', requires('root', 'bpf'), async () => …)`. */
+export function requires(...what: Requirement[]): { skip?: string } {
+  const reasons = what.map((name) => missing[name]()).filter((reason) => reason !== undefined)
+  if (reasons.length === 0) return {}
+  if (process.env['CI'] === 'true') throw new Error(`a test cannot run under CI: ${reasons.join(', ')}`)
+  return { skip: reasons.join(', ') }
+}
