@@ -1,0 +1,333 @@
+// The source of truth for everything that leaves: cumulative series by metric and label set, one table per naming.
+// Not SDK instruments: those export a vanished series for ever, and past 2000 series all others become one.
+//
+// Several subjects can feed one series (nested cgroups, a container restarted under its name). A contributor that
+// ended stays in the sum until it is forgotten and then goes into the base: a counter never goes down, and never
+// loses what came last.
+import type { Attributes, Metric } from '../receivers/receiver.ts'
+import { internAttributes, internLabels, internSubjects } from './interning.ts'
+import type { LabelNames } from './labels.ts'
+import type { Batch, Point, Resource } from './processor.ts'
+import { createStore, type Family, type Source } from './series.ts'
+
+/** How a point is named: what makes two points the same series. */
+export type View = {
+  /** The rules that label names obey. */
+  readonly names: LabelNames
+  resource(point: Point): Resource
+  attributes(point: Point): Attributes
+}
+
+export type TableOptions = {
+  readonly view: View
+  /** How long a series stays after the last subject that fed it ended. */
+  readonly forgetAfterMs?: number
+  readonly maxSeries?: number
+  /** Longest label value, in bytes of UTF-8. */
+  readonly maxLabelBytes?: number
+  /** Milliseconds since the epoch. */
+  readonly now?: () => number
+}
+
+/** Points that were not taken, by reason. */
+export type Refusals = {
+  /** NaN, infinite, or a counter below zero. */
+  readonly values: number
+  /** The table was full. */
+  readonly series: number
+  /** The metric's name is in use with another kind. */
+  readonly kinds: number
+  /** A second number for the same subject, metric and attributes. */
+  readonly duplicates: number
+}
+
+export type Row = {
+  readonly name: string
+  readonly metric: Metric
+  /** Id of the receiver. */
+  readonly scope: string
+  readonly resource: Resource
+  readonly attributes: Attributes
+  readonly value: number
+  /** When the earliest subject that feeds it began, in milliseconds since the epoch. */
+  readonly startMs: number
+  /** When the collection began that last brought a number for it. */
+  readonly observedMs: number
+}
+
+export interface Table {
+  /**
+   * Takes over all points. Gauges and updowncounters that this receiver reported before and now does not are gone;
+   * counters stay as long as their subjects do. Points of subjects that ended more than `forgetAfterMs` ago are
+   * passed over: what they had to say is counted, or its series is forgotten.
+   */
+  apply(batch: Batch): void
+  /** Drops series whose last subject ended `forgetAfterMs` ago. Returns how many. */
+  forget(): number
+  /** Series that are there now. */
+  readonly size: number
+  /** Points that were not taken, in all. */
+  readonly refused: number
+  readonly refusals: Refusals
+  /** Label names and values that had to be changed to be valid. */
+  readonly cleaned: number
+  /** The rows of one metric follow one another. Neither `apply` nor `forget` may run meanwhile. */
+  rows(): Iterable<Row>
+}
+
+/** A contribution's key is `attribute set × this + family`: a small integer for as long as can be. */
+const MAX_FAMILIES = 4096
+
+export function createTable(options: TableOptions): Table {
+  const { view, forgetAfterMs = 300_000, maxSeries = 1_000_000, maxLabelBytes = 1024, now = Date.now } = options
+  const families = new Map<string, Family>()
+  const sources: Source[] = []
+  const subjects = internSubjects()
+  const attributeSets = internAttributes()
+  const labelSets = internLabels({ names: view.names, maxLabelBytes })
+  const store = createStore()
+  const refusals = { values: 0, series: 0, kinds: 0, duplicates: 0 }
+  const unsettled = new Set<number>()
+  let generation = 0
+  let size = 0
+
+  function sourceOf(id: string): Source {
+    let source = sources.find((known) => known.id === id)
+    if (source === undefined) {
+      source = { index: sources.length, id, generation: 0, appliedMs: 0 }
+      sources.push(source)
+    }
+    return source
+  }
+
+  function familyOf(point: Point): Family | undefined {
+    let family = families.get(point.name)
+    if (family === undefined) {
+      if (families.size >= MAX_FAMILIES) return undefined
+      family = { id: families.size, name: point.name, metric: point.metric, series: new Map() }
+      families.set(point.name, family)
+    }
+    return family.metric.kind === point.metric.kind ? family : undefined
+  }
+
+  const isOver = (endedMs: number | undefined, nowMs: number) =>
+    endedMs !== undefined && nowMs - endedMs > forgetAfterMs
+
+  function report(point: Point, source: Source, collectedMs: number, nowMs: number) {
+    const { subject, value } = point
+    if (!Number.isFinite(value) || (value < 0 && point.metric.kind === 'counter')) {
+      refusals.values++
+      return
+    }
+    if (isOver(subject.endedMs, nowMs)) return
+    const family = familyOf(point)
+    if (family === undefined) {
+      refusals.kinds++
+      return
+    }
+    const known = contributionOf(point, family)
+    if (known !== undefined && isTaken(known, source, nowMs)) {
+      refusals.duplicates++
+      return
+    }
+    const contribution = known ?? add(point, family, source, collectedMs)
+    if (contribution === undefined || !follow(contribution, point, nowMs)) {
+      refusals.series++
+      return
+    }
+    // A kernel's counter that went down began anew.
+    if (value < store.last.get(contribution) && family.metric.kind === 'counter') store.fold(contribution, 0)
+    store.last.set(contribution, value)
+    store.source.set(contribution, source.index)
+    store.seen.set(contribution, generation)
+    const slot = store.series.get(contribution)
+    store.observedMs.set(slot, collectedMs)
+    unsettled.add(slot)
+  }
+
+  function contributionOf(point: Point, family: Family): number | undefined {
+    const subject = subjects.find(point.subject)
+    if (subject === undefined) return undefined
+    const attributes = attributeSets.find(point.attributes)
+    if (attributes === undefined) return undefined
+    return subject.contributions.get(attributes.id * MAX_FAMILIES + family.id)
+  }
+
+  // Two receivers that read the same counter at different moments would look like a counter that goes down.
+  function isTaken(contribution: number, source: Source, nowMs: number): boolean {
+    const seen = store.seen.get(contribution)
+    const owner = sources[store.source.get(contribution)]
+    if (owner === undefined || owner === source) return seen === generation
+    return seen === owner.generation && nowMs - owner.appliedMs <= forgetAfterMs
+  }
+
+  function add(point: Point, family: Family, source: Source, collectedMs: number): number | undefined {
+    const slot = seriesOf(point, family, source.index)
+    if (slot === undefined) return undefined
+    const subject = subjects.find(point.subject) ?? subjects.add(point.subject)
+    const attributes = attributeSets.take(point.attributes)
+    const contribution = store.addContribution(subject, attributes, slot)
+    subject.contributions.set(attributes.id * MAX_FAMILIES + family.id, contribution)
+    store.resource[contribution] = point.resource
+    store.startMs.set(slot, Math.min(store.startMs.get(slot), point.subject.bornMs, collectedMs))
+    store.leftMs.set(slot, Number.NaN)
+    return contribution
+  }
+
+  /** Undefined when there is no room for another one. */
+  function seriesOf(point: Point, family: Family, scope: number): number | undefined {
+    const labels = labelSets.take(view.resource(point), view.attributes(point))
+    const known = family.series.get(labels.id)
+    if (known === undefined && size < maxSeries) {
+      size++
+      return store.addSeries(family, labels, scope)
+    }
+    labelSets.giveBack(labels)
+    return known
+  }
+
+  /**
+   * Moves a contribution whose resource changed (a rename, a name that came late) to the series it now belongs to.
+   * Alone in the old series and first in the new one, it is the series that got another name. Otherwise the old one
+   * keeps what was counted there and the new one counts from now on: no jump, and nothing twice.
+   */
+  function follow(contribution: number, point: Point, nowMs: number): boolean {
+    if (store.resource[contribution] === point.resource) return true
+    const from = store.series.get(contribution)
+    const family = store.family[from]
+    if (family === undefined) return false
+    const sizeBefore = size
+    const to = seriesOf(point, family, store.scope.get(from))
+    if (to === undefined) return false
+    store.resource[contribution] = point.resource
+    if (to === from) return true
+
+    const isNew = size > sizeBefore
+    const renamed = isNew && store.isAlone(contribution)
+    if (renamed) {
+      store.base.set(to, store.base.get(from))
+      store.value.set(to, store.value.get(from))
+      store.startMs.set(to, store.startMs.get(from))
+    } else {
+      if (family.metric.kind === 'counter') store.fold(contribution, store.last.get(contribution))
+      if (isNew) store.startMs.set(to, store.observedMs.get(from))
+    }
+    const others = store.unlink(contribution)
+    store.link(contribution, to)
+    store.leftMs.set(to, Number.NaN)
+    if (others > 0) unsettled.add(from)
+    else if (renamed || family.metric.kind !== 'counter') removeSeries(from)
+    else {
+      store.settle(from)
+      store.leftMs.set(from, nowMs)
+    }
+    return true
+  }
+
+  function removeSeries(slot: number) {
+    const labels = store.labels[slot]
+    store.removeSeries(slot)
+    if (labels !== undefined) labelSets.giveBack(labels)
+    unsettled.delete(slot)
+    size--
+  }
+
+  /** After it left its series' list. */
+  function removeContribution(contribution: number, family: Family) {
+    const subject = store.subject[contribution]
+    const attributes = store.attributes[contribution]
+    store.removeContribution(contribution)
+    if (subject === undefined || attributes === undefined) return
+    subject.contributions.delete(attributes.id * MAX_FAMILIES + family.id)
+    if (subject.contributions.size === 0) subjects.remove(subject)
+    attributeSets.giveBack(attributes)
+  }
+
+  // Absent is better than stale: what the receiver did not say again is not known any more.
+  function dropUnreported(source: Source) {
+    for (let at = 0; at < store.contributionsEnd; at++) {
+      if (store.source.get(at) !== source.index || store.seen.get(at) === generation) continue
+      if (store.subject[at] === undefined) continue
+      const slot = store.series.get(at)
+      const family = store.family[slot]
+      if (family === undefined || family.metric.kind === 'counter') continue
+      const others = store.unlink(at)
+      removeContribution(at, family)
+      if (others === 0) removeSeries(slot)
+      else unsettled.add(slot)
+    }
+  }
+
+  function forgetIn(slot: number, family: Family, nowMs: number): boolean {
+    const leaving: number[] = []
+    const stay = store.sweep(slot, (contribution) => {
+      const over = isOver(store.subject[contribution]?.subject.endedMs, nowMs)
+      if (over) leaving.push(contribution)
+      return !over
+    })
+    for (const contribution of leaving) {
+      if (family.metric.kind === 'counter') store.fold(contribution, 0)
+      removeContribution(contribution, family)
+    }
+    if (stay > 0) {
+      if (leaving.length > 0) store.settle(slot)
+      return false
+    }
+    // Emptied just now, or by a move: then its numbers stay to be seen for as long as those of the dead.
+    if (leaving.length === 0 && !(nowMs - store.leftMs.get(slot) > forgetAfterMs)) return false
+    removeSeries(slot)
+    return true
+  }
+
+  return {
+    apply(batch) {
+      const nowMs = now()
+      const source = sourceOf(batch.receiver)
+      source.generation = ++generation
+      source.appliedMs = nowMs
+      for (const point of batch.points) report(point, source, batch.collectedMs, nowMs)
+      dropUnreported(source)
+      for (const slot of unsettled) store.settle(slot)
+      unsettled.clear()
+    },
+
+    forget() {
+      const nowMs = now()
+      let forgotten = 0
+      for (const family of families.values()) {
+        for (const slot of family.series.values()) if (forgetIn(slot, family, nowMs)) forgotten++
+      }
+      return forgotten
+    },
+
+    get size() {
+      return size
+    },
+    get refused() {
+      return refusals.values + refusals.series + refusals.kinds + refusals.duplicates
+    },
+    refusals,
+    get cleaned() {
+      return labelSets.changed
+    },
+
+    *rows() {
+      for (const family of families.values()) {
+        for (const slot of family.series.values()) {
+          const labels = store.labels[slot]
+          if (labels === undefined) continue
+          yield {
+            name: family.name,
+            metric: family.metric,
+            scope: sources[store.scope.get(slot)]?.id ?? '',
+            resource: labels.resource,
+            attributes: labels.attributes,
+            value: store.value.get(slot),
+            startMs: store.startMs.get(slot),
+            observedMs: store.observedMs.get(slot),
+          }
+        }
+      }
+    },
+  }
+}
