@@ -3,7 +3,15 @@
 import type { Attributes, Subject } from '../receivers/receiver.ts'
 import { Slots } from './columns.ts'
 import { cleanLabels, type LabelNames, labelKey } from './labels.ts'
-import type { Resource } from './processor.ts'
+import type { Point, Resource } from './processor.ts'
+
+/** How a point is named: what makes two points the same series. Looks at its subject, resource and attributes only. */
+export type View = {
+  /** The rules that label names obey. */
+  readonly names: LabelNames
+  resource(point: Point): Resource
+  attributes(point: Point): Attributes
+}
 
 /** How one naming sees a series, metric aside. */
 export type LabelSet = {
@@ -73,34 +81,44 @@ export function internAttributes() {
   }
 }
 
-export type LabelRules = {
-  readonly names: LabelNames
-  /** Longest label value, in bytes of UTF-8. */
-  readonly maxLabelBytes: number
-}
-
-export function internLabels({ names, maxLabelBytes }: LabelRules) {
+/** Label values longer than `maxLabelBytes` of UTF-8 are cut. */
+export function internLabels(view: View, maxLabelBytes: number) {
   const ids = new Slots()
   const byKey = new Map<string, LabelSet>()
   const resources = internResources(maxLabelBytes)
+  /** Of the subject at hand: its metrics share label sets, and they come one after the other. */
+  const recent = new Map<AttributeSet, LabelSet>()
+  let recentPoint: Point | undefined
   let changed = 0
+
+  function make(point: Point): LabelSet {
+    const resource = resources.take(view.resource(point))
+    const clean = cleanLabels(view.attributes(point), view.names, maxLabelBytes)
+    const key = `${resource.id}:${clean.key}`
+    let set = byKey.get(key)
+    if (set === undefined) {
+      set = { id: ids.take(), key, resource: resource.resource, attributes: clean.attributes, uses: 0 }
+      byKey.set(key, set)
+      changed += clean.changed
+    } else {
+      resources.giveBack(set.resource)
+    }
+    return set
+  }
 
   return {
     /** Label names and values that had to be changed so far, each counted once per label set. */
     get changed() {
       return changed + resources.changed
     },
-    take(rawResource: Resource, rawAttributes: Attributes): LabelSet {
-      const resource = resources.take(rawResource)
-      const clean = cleanLabels(rawAttributes, names, maxLabelBytes)
-      const key = `${resource.id}:${clean.key}`
-      let set = byKey.get(key)
-      if (set === undefined) {
-        set = { id: ids.take(), key, resource: resource.resource, attributes: clean.attributes, uses: 0 }
-        byKey.set(key, set)
-        changed += clean.changed
-      } else {
-        resources.giveBack(set.resource)
+    /** `attributes` is the set of the point's attributes. */
+    take(point: Point, attributes: AttributeSet): LabelSet {
+      if (point.subject !== recentPoint?.subject || point.resource !== recentPoint.resource) recent.clear()
+      recentPoint = point
+      let set = recent.get(attributes)
+      if (set === undefined || set.uses === 0) {
+        set = make(point)
+        recent.set(attributes, set)
       }
       set.uses++
       return set
@@ -110,6 +128,11 @@ export function internLabels({ names, maxLabelBytes }: LabelRules) {
       byKey.delete(set.key)
       ids.giveBack(set.id)
       resources.giveBack(set.resource)
+    },
+    /** A subject may say something else next time. */
+    endBatch() {
+      recent.clear()
+      recentPoint = undefined
     },
   }
 }

@@ -18,6 +18,7 @@ export type CleanLabels = {
  * Runs go because the SDK's serializer joins them too, after which two names could be one.
  */
 export function cleanLabelName(name: string): string {
+  if (/^[a-zA-Z_][a-zA-Z0-9_]*$/.test(name) && !name.includes('__')) return name
   const cleaned = name.replace(/[^a-zA-Z0-9_]/g, '_').replace(/_{2,}/g, '_')
   return /^[0-9]|^$/.test(cleaned) ? `key_${cleaned}` : cleaned
 }

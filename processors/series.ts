@@ -32,6 +32,7 @@ export function createStore() {
   const scope = new Column()
   const head = new Column()
   const leftMs = new Column()
+  const unsettled = new Column()
 
   const contributionSlots = new Slots()
   const subject: (KnownSubject | undefined)[] = []
@@ -80,8 +81,10 @@ export function createStore() {
     observedMs,
     /** Index of the source that made it. */
     scope,
-    /** When the last contributor moved to another series; NaN otherwise. */
+    /** When the last contributor moved to another series. */
     leftMs,
+    /** Generation in which it last had to be added up anew. */
+    unsettled,
 
     /** Per contribution. */
     subject,
@@ -180,8 +183,6 @@ export function createStore() {
     },
 
     /** Slots of contributions ever used; unused ones have no subject. */
-    get contributionsEnd() {
-      return contributionSlots.end
-    },
+    contributionsEnd: () => contributionSlots.end,
   }
 }

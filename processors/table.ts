@@ -5,18 +5,11 @@
 // ended stays in the sum until it is forgotten and then goes into the base: a counter never goes down, and never
 // loses what came last.
 import type { Attributes, Metric } from '../receivers/receiver.ts'
-import { internAttributes, internLabels, internSubjects } from './interning.ts'
-import type { LabelNames } from './labels.ts'
+import { type AttributeSet, internAttributes, internLabels, internSubjects, type View } from './interning.ts'
 import type { Batch, Point, Resource } from './processor.ts'
 import { createStore, type Family, type Source } from './series.ts'
 
-/** How a point is named: what makes two points the same series. */
-export type View = {
-  /** The rules that label names obey. */
-  readonly names: LabelNames
-  resource(point: Point): Resource
-  attributes(point: Point): Attributes
-}
+export type { View } from './interning.ts'
 
 export type TableOptions = {
   readonly view: View
@@ -84,10 +77,11 @@ export function createTable(options: TableOptions): Table {
   const sources: Source[] = []
   const subjects = internSubjects()
   const attributeSets = internAttributes()
-  const labelSets = internLabels({ names: view.names, maxLabelBytes })
+  const labelSets = internLabels(view, maxLabelBytes)
   const store = createStore()
   const refusals = { values: 0, series: 0, kinds: 0, duplicates: 0 }
-  const unsettled = new Set<number>()
+  /** Series to add up anew at the end of the batch. */
+  let unsettled: number[] = []
   let generation = 0
   let size = 0
 
@@ -142,7 +136,13 @@ export function createTable(options: TableOptions): Table {
     store.seen.set(contribution, generation)
     const slot = store.series.get(contribution)
     store.observedMs.set(slot, collectedMs)
-    unsettled.add(slot)
+    unsettle(slot)
+  }
+
+  function unsettle(slot: number) {
+    if (store.unsettled.get(slot) === generation) return
+    store.unsettled.set(slot, generation)
+    unsettled.push(slot)
   }
 
   function contributionOf(point: Point, family: Family): number | undefined {
@@ -162,21 +162,23 @@ export function createTable(options: TableOptions): Table {
   }
 
   function add(point: Point, family: Family, source: Source, collectedMs: number): number | undefined {
-    const slot = seriesOf(point, family, source.index)
-    if (slot === undefined) return undefined
-    const subject = subjects.find(point.subject) ?? subjects.add(point.subject)
     const attributes = attributeSets.take(point.attributes)
+    const slot = seriesOf(point, attributes, family, source.index)
+    if (slot === undefined) {
+      attributeSets.giveBack(attributes)
+      return undefined
+    }
+    const subject = subjects.find(point.subject) ?? subjects.add(point.subject)
     const contribution = store.addContribution(subject, attributes, slot)
     subject.contributions.set(attributes.id * MAX_FAMILIES + family.id, contribution)
     store.resource[contribution] = point.resource
     store.startMs.set(slot, Math.min(store.startMs.get(slot), point.subject.bornMs, collectedMs))
-    store.leftMs.set(slot, Number.NaN)
     return contribution
   }
 
   /** Undefined when there is no room for another one. */
-  function seriesOf(point: Point, family: Family, scope: number): number | undefined {
-    const labels = labelSets.take(view.resource(point), view.attributes(point))
+  function seriesOf(point: Point, attributes: AttributeSet, family: Family, scope: number): number | undefined {
+    const labels = labelSets.take(point, attributes)
     const known = family.series.get(labels.id)
     if (known === undefined && size < maxSeries) {
       size++
@@ -195,9 +197,10 @@ export function createTable(options: TableOptions): Table {
     if (store.resource[contribution] === point.resource) return true
     const from = store.series.get(contribution)
     const family = store.family[from]
-    if (family === undefined) return false
+    const attributes = store.attributes[contribution]
+    if (family === undefined || attributes === undefined) return false
     const sizeBefore = size
-    const to = seriesOf(point, family, store.scope.get(from))
+    const to = seriesOf(point, attributes, family, store.scope.get(from))
     if (to === undefined) return false
     store.resource[contribution] = point.resource
     if (to === from) return true
@@ -206,7 +209,6 @@ export function createTable(options: TableOptions): Table {
     const renamed = isNew && store.isAlone(contribution)
     if (renamed) {
       store.base.set(to, store.base.get(from))
-      store.value.set(to, store.value.get(from))
       store.startMs.set(to, store.startMs.get(from))
     } else {
       if (family.metric.kind === 'counter') store.fold(contribution, store.last.get(contribution))
@@ -214,8 +216,7 @@ export function createTable(options: TableOptions): Table {
     }
     const others = store.unlink(contribution)
     store.link(contribution, to)
-    store.leftMs.set(to, Number.NaN)
-    if (others > 0) unsettled.add(from)
+    if (others > 0) unsettle(from)
     else if (renamed || family.metric.kind !== 'counter') removeSeries(from)
     else {
       store.settle(from)
@@ -228,7 +229,6 @@ export function createTable(options: TableOptions): Table {
     const labels = store.labels[slot]
     store.removeSeries(slot)
     if (labels !== undefined) labelSets.giveBack(labels)
-    unsettled.delete(slot)
     size--
   }
 
@@ -245,7 +245,7 @@ export function createTable(options: TableOptions): Table {
 
   // Absent is better than stale: what the receiver did not say again is not known any more.
   function dropUnreported(source: Source) {
-    for (let at = 0; at < store.contributionsEnd; at++) {
+    for (let at = 0; at < store.contributionsEnd(); at++) {
       if (store.source.get(at) !== source.index || store.seen.get(at) === generation) continue
       if (store.subject[at] === undefined) continue
       const slot = store.series.get(at)
@@ -254,7 +254,7 @@ export function createTable(options: TableOptions): Table {
       const others = store.unlink(at)
       removeContribution(at, family)
       if (others === 0) removeSeries(slot)
-      else unsettled.add(slot)
+      else unsettle(slot)
     }
   }
 
@@ -288,7 +288,8 @@ export function createTable(options: TableOptions): Table {
       for (const point of batch.points) report(point, source, batch.collectedMs, nowMs)
       dropUnreported(source)
       for (const slot of unsettled) store.settle(slot)
-      unsettled.clear()
+      unsettled = []
+      labelSets.endBatch()
     },
 
     forget() {
