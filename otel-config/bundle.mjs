@@ -1,0 +1,45 @@
+// Bundles the agent into one CommonJS file: it starts faster and takes 20 MB less than its sources and node_modules.
+import { createRequire } from 'node:module'
+import { dirname, join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { build } from 'esbuild'
+
+const here = dirname(fileURLToPath(import.meta.url))
+const { version } = createRequire(import.meta.url)('../package.json')
+
+// What dockerode drags in for ssh:// endpoints, image builds and uploads. We only list, inspect and listen.
+const unused = /^(ssh2|@grpc\/proto-loader|protobufjs|tar-fs|cpu-features)$/
+
+const withoutUnused = {
+  name: 'without-unused',
+  setup(bundler) {
+    bundler.onResolve({ filter: unused }, ({ path }) => ({ path, namespace: 'unused' }))
+    bundler.onLoad({ filter: /.*/, namespace: 'unused' }, ({ path }) => ({
+      contents: `module.exports = new Proxy({}, { get(_, key) { if (key === 'then') return undefined; return () => { throw new Error('${path} is not part of the bundle') } } })`,
+      loader: 'js',
+    }))
+  },
+}
+
+await build({
+  entryPoints: [join(here, 'main.ts')],
+  outfile: join(here, 'build/leadline.cjs'),
+  bundle: true,
+  platform: 'node',
+  target: 'node22',
+  format: 'cjs',
+  // The SDK's .mjs builds hide require() behind a shim that a CommonJS bundle cannot run.
+  conditions: ['require', 'node'],
+  mainFields: ['main'],
+  define: {
+    'import.meta.dirname': '__dirname',
+    'import.meta.filename': '__filename',
+    'import.meta.url': '__filename',
+    LEADLINE_VERSION: JSON.stringify(version),
+  },
+  // dynamic import() of our own would load Node's ESM facade of http and with it 10 MB.
+  supported: { 'dynamic-import': false },
+  plugins: [withoutUnused],
+  legalComments: 'none',
+  logLevel: 'warning',
+})
