@@ -241,7 +241,7 @@ test('a sum of fractions does not go down by a rounding error when it is added u
 test('a container that comes back after it was forgotten is described as it is now', () => {
   const { table, clock, report } = tableAt(10_000, { view: OTEL })
   const subject = cgroup(1)
-  report([point({ subject, value: 1, resource: resource('web') })])
+  for (const name of ['one', 'two']) report([point({ subject, name, value: 1, resource: resource('web') })])
   subject.endedMs = clock.nowMs
   clock.nowMs += 5 * MINUTE_MS + 1
   table.forget()

@@ -171,22 +171,32 @@ test('the last numbers of a container that lived too short for its runtime to an
   assert.deepEqual(given(process(batch([])).points), [], 'they are said once')
 })
 
-test('last numbers that the receiver repeats are not said twice, and those of the long dead not at all', async () => {
+test('last numbers that the receiver repeats are not said twice', async () => {
   const { host, runs, set } = machine()
-  const [repeated, old] = [cgroup(1), cgroup(2)]
-  for (const top of [repeated, old]) {
+  const top = cgroup(1)
+  top.endedMs = 1050
+  set(top, { state: 'pending' })
+  const { process } = await started(host)
+  process(batch([point({ subject: top, value: 1 })]))
+  runs(container('web', top))
+  const { points } = process(batch([point({ subject: top, value: 1 })]))
+  assert.equal(given(points).length, 1)
+})
+
+test('last numbers wait five minutes for a name', async () => {
+  const { host, runs, set } = machine()
+  const { process } = await started(host)
+  for (const [id, laterMs, said] of [
+    [1, 300_000, 1],
+    [2, 300_001, 0],
+  ] as const) {
+    const top = cgroup(id)
     top.endedMs = 1050
     set(top, { state: 'pending' })
+    process(batch([point({ subject: top, value: 1 })]))
+    runs(container(`${id}`, top))
+    assert.equal(given(process(batch([], top.endedMs + laterMs)).points).length, said)
   }
-  const { process } = await started(host)
-  process(batch([repeated, old].map((subject) => point({ subject, value: 1 }))))
-  runs(container('web', repeated))
-  runs(container('db', old))
-  const { points } = process(batch([point({ subject: repeated, value: 1 })], 1050 + 300_001))
-  assert.deepEqual(
-    given(points).map((one) => one.subject),
-    [repeated],
-  )
 })
 
 test('the batch that came in is left as it was', async () => {
@@ -319,6 +329,26 @@ test('a rename is no restart', async () => {
   assert.deepEqual(say(), [['/docker/web', 0]])
   runs(container('shop', top))
   assert.deepEqual(say(), [['/docker/shop', 0]])
+  runs(container('web', cgroup(2)))
+  assert.deepEqual(say(), [
+    ['/docker/shop', 0],
+    ['/docker/web', 0],
+  ])
+})
+
+test('that an old life is forgotten does not make a name new that still lives', async () => {
+  const { host, runs } = machine()
+  const { process } = await started(host)
+  const [first, second, third] = [cgroup(1), cgroup(2), cgroup(3)]
+  const say = (subject: Cgroup, atMs: number) => restarts(process(batch([point({ subject, value: 1 })], atMs)).points)
+  runs(container('web', first))
+  say(first, 1000)
+  first.endedMs = 2000
+  runs(container('web', second))
+  for (let hour = 1; hour < 9; hour++) say(second, hour * 3_600_000)
+  second.endedMs = 9 * 3_600_000
+  runs(container('web', third))
+  assert.deepEqual(say(third, second.endedMs + 1000), [['/docker/web', 1]])
 })
 
 test('a name is forgotten an hour after its last container ended', async () => {
