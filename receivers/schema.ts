@@ -27,15 +27,24 @@ export function parseDuration(text: string): number | undefined {
   return whole[1] === '-' ? -ms : ms
 }
 
-/** A Go duration in the file, milliseconds in the code. */
+/** A Go duration in the file, milliseconds in the code. A bare 0 is one too, as in Go. */
 export const duration = (): z.ZodMiniType<number> =>
   z.pipe(
-    z
-      .string({ error: 'expected a duration such as 10s' })
-      .check(
-        z.refine((text) => parseDuration(text) !== undefined, {
-          error: (issue) => `expected a duration such as 10s, got ${JSON.stringify(issue.input)}`,
-        }),
-      ),
-    z.transform((text: string) => parseDuration(text) ?? 0),
+    z.transform((written: unknown) => (written === 0 ? '0' : written)),
+    z.pipe(
+      z
+        .string({ error: 'expected a duration such as 10s' })
+        .check(
+          z.refine((text) => parseDuration(text) !== undefined, {
+            error: (issue) => `expected a duration such as 10s, got ${JSON.stringify(issue.input)}`,
+          }),
+        )
+        .register(z.globalRegistry, { description: 'a duration such as 10s or 1m30s' }),
+      z.transform((text: string) => parseDuration(text) ?? 0),
+    ),
   )
+
+/** Text that nobody should read over a shoulder: a token, a private key. Printed as `[REDACTED]`. */
+export const secret = (): z.ZodMiniType<string> => z.string().register(z.globalRegistry, { writeOnly: true })
+
+export const isSecret = (schema: z.ZodMiniType): boolean => z.globalRegistry.get(schema)?.['writeOnly'] === true
