@@ -1,5 +1,9 @@
 // The addon, typed. Each call moves bytes in bulk and returns what the kernel said; meaning is given by receivers.
-// A failed system call throws an Error with `code` ('EPERM'), `errno` and `syscall` ('bpf', 'sendto', …).
+// A failed system call throws an Error with `code` ('EPERM'), a negative `errno`, and `syscall` ('bpf', 'send', …),
+// as Node's own do; a wrong argument throws a TypeError. Where the addon cannot be loaded, the functions throw
+// when they are called, and say what to do.
+import { addon } from './addon.ts'
+
 export type BpfOptions = {
   /** Programs to load. Those of the object that are not named are left out. */
   readonly programs: readonly string[]
@@ -9,9 +13,19 @@ export type BpfOptions = {
   readonly mapEntries?: Readonly<Record<string, number>>
 }
 
+/** What loading or attaching throws, beside the members that every failed system call has. */
+export type BpfError = Error & {
+  readonly code: string
+  readonly errno: number
+  readonly syscall: string
+  /** The last lines (at most 8 KiB) that libbpf and the verifier said, when they said something. */
+  readonly log?: string
+}
+
 export type MapContent = {
   readonly count: number
   readonly keySize: number
+  /** For maps with one value per CPU: all of them, each padded to 8 bytes. */
   readonly valueSize: number
   /** `count` keys end to end. */
   readonly keys: Buffer
@@ -19,31 +33,85 @@ export type MapContent = {
   readonly values: Buffer
 }
 
+/** A loaded BPF object. It is also closed when it is collected, and when its thread ends. */
 export type BpfObject = {
-  /** Attaches a tp_btf, raw_tp or tp program. */
+  /** Attaches a tp_btf, raw_tp, tp or iterator program. Attached already: nothing happens. */
   attach(program: string): void
   /** Runs an iterator over everything there is, and returns what it wrote with bpf_seq_write. */
   iterate(program: string): Buffer
-  /** The whole of a hash map, by BPF_MAP_LOOKUP_BATCH where the kernel has it. */
+  /**
+   * The whole of a hash map or an array, by BPF_MAP_LOOKUP_BATCH where the kernel has it. Entries that change
+   * meanwhile are seen before or after; without batches (before 5.6) one that comes or goes can make a key come twice.
+   */
   readMap(map: string): MapContent
   lookup(map: string, key: Uint8Array): Buffer | undefined
   update(map: string, key: Uint8Array, value: Uint8Array): void
   /** Deletes keys laid end to end; returns how many were there. */
   remove(map: string, keys: Uint8Array): number
-  /** Takes what is in a ring buffer now, at most `maxBytes`: for each record u32 length (LE), then the record. */
+  /**
+   * Takes what is in a ring buffer now, at most `maxBytes`: for each record u32 length (LE), then the record, not
+   * padded. A record larger than `maxBytes` comes alone. Call again while the answer is not empty.
+   */
   drain(ring: string, maxBytes: number): Buffer
   /** Kernel memory of all maps in bytes, as fdinfo's memlock tells. */
   memory(): number
-  /** Detaches and frees. Nothing of it stays in the kernel. */
+  /** Detaches and frees. Nothing of it stays in the kernel. Safe to call twice; everything else throws afterwards. */
   close(): void
 }
 
+export type ExitMessages = {
+  /** For each u32 length, then the generic netlink attributes as they came (TASKSTATS_TYPE_AGGR_PID, …_TGID). */
+  readonly messages: Buffer
+  /** How often the socket's buffer has run over since the last call. */
+  readonly overflows: number
+  /** Messages that the kernel threw away in these overflows, as the socket counts them (SO_MEMINFO). */
+  readonly lost: number
+}
+
+/** A connection to the kernel's taskstats. It is also closed when it is collected, and when its thread ends. */
 export type Taskstats = {
   /** Asks for each thread group; for those that live: u32 tgid, u32 length, then the struct taskstats as it came. */
   ask(tgids: Uint32Array): Buffer
-  /** Registers for the exit messages of these CPUs (`0-3`), with a receive buffer of `bufferBytes`. */
-  listen(cpus: string, bufferBytes: number): void
-  /** Exit messages so far: for each u32 length, then the generic netlink attributes as they came. */
-  drain(): { readonly messages: Buffer; readonly overflows: number }
+  /**
+   * Registers for the exit messages of these CPUs (`0-3`), with a receive buffer of `bufferBytes`. Returns the size
+   * it really has: without CAP_NET_ADMIN no more than net.core.rmem_max. Only in the initial network namespace
+   * do messages arrive.
+   */
+  listen(cpus: string, bufferBytes: number): number
+  /** Exit messages since the last call, at most 16 MiB. Never waits. */
+  drain(): ExitMessages
+  /** Deregisters and closes. Safe to call twice; everything else throws afterwards. */
   close(): void
+}
+
+export type FileContents = {
+  /** The files' bytes end to end. File i is `data.subarray(ends[i - 1] ?? 0, ends[i])`. */
+  readonly data: Buffer
+  /** Where each file ends in `data`, in the order of the paths. */
+  readonly ends: Uint32Array
+  /** 0, or the negative error number that reading it gave (-2 ENOENT, -19 ENODEV, …); then it has no bytes. */
+  readonly errors: Int32Array
+}
+
+/**
+ * Opens an object file from memory, sets what the options say and loads the named programs. Attaches nothing.
+ * Throws a BpfError when the kernel refuses, and a TypeError for a program, constant or map that the object lacks.
+ */
+export function loadBpf(object: Uint8Array, options: BpfOptions): BpfObject {
+  const { BpfObject } = addon()
+  return new BpfObject(object, options)
+}
+
+/** Finds the kernel's TASKSTATS family. Throws with code ENOENT where the kernel has none. Asking needs CAP_NET_ADMIN. */
+export function openTaskstats(): Taskstats {
+  const { Taskstats } = addon()
+  return new Taskstats()
+}
+
+/**
+ * Reads many small files of /proc, /sys or cgroupfs in one call. A file that cannot be read is no exception:
+ * `errors` has the reason. Files above 16 MiB are refused with -EFBIG.
+ */
+export function readFiles(paths: readonly string[]): FileContents {
+  return addon().readFiles(paths)
 }

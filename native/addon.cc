@@ -1,0 +1,16 @@
+// What the addon offers. Each export is an object of its own environment; there is no state beside them,
+// so any number of workers can load it and end.
+#include <napi.h>
+
+#include "bpf_object.h"
+#include "files.h"
+#include "taskstats.h"
+
+static Napi::Object Start(Napi::Env env, Napi::Object exports) {
+  exports.Set("BpfObject", BpfObject::Define(env));
+  exports.Set("Taskstats", Taskstats::Define(env));
+  exports.Set("readFiles", Napi::Function::New<ReadFiles>(env, "readFiles"));
+  return exports;
+}
+
+NODE_API_MODULE(leadline, Start)
