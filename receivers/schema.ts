@@ -47,4 +47,4 @@ export const duration = (): z.ZodMiniType<number> =>
 /** Text that nobody should read over a shoulder: a token, a private key. Printed as `[REDACTED]`. */
 export const secret = (): z.ZodMiniType<string> => z.string().register(z.globalRegistry, { writeOnly: true })
 
-export const isSecret = (schema: z.ZodMiniType): boolean => z.globalRegistry.get(schema)?.['writeOnly'] === true
+export const isSecret = (schema: z.ZodMiniType): boolean => z.globalRegistry.get(schema)?.writeOnly === true

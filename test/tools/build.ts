@@ -1,0 +1,19 @@
+// Builds a C program of this folder, once per content: `buildTool('fork_storm')` is the path of the binary.
+import { execFileSync } from 'node:child_process'
+import { createHash } from 'node:crypto'
+import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
+import { join } from 'node:path'
+
+/** Static, so that it also runs inside an image that holds nothing else. */
+export function buildTool(name: string): string {
+  const source = join(import.meta.dirname, `${name}.c`)
+  const hash = createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 12)
+  const folder = join(import.meta.dirname, 'build')
+  const binary = join(folder, `${name}-${hash}`)
+  if (!existsSync(binary)) {
+    mkdirSync(folder, { recursive: true })
+    execFileSync('cc', ['-O2', '-Wall', '-Werror', '-static', '-pthread', '-o', `${binary}.${process.pid}`, source])
+    renameSync(`${binary}.${process.pid}`, binary)
+  }
+  return binary
+}
