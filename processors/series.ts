@@ -14,7 +14,14 @@ export type Family = {
 }
 
 /** A receiver, as a source of batches. */
-export type Source = { readonly index: number; readonly id: string; generation: number; appliedMs: number }
+export type Source = {
+  readonly index: number
+  readonly id: string
+  /** Of its last batch, and of the one before. */
+  generation: number
+  previous: number
+  appliedMs: number
+}
 
 /** No slot. */
 export const NONE = -1
@@ -98,6 +105,9 @@ export function createStore() {
     offset,
     /** Generation of the batch that brought `last`. */
     seen,
+    /** First contributor of a series, and the one after a contributor; NONE ends the list. */
+    head,
+    next,
 
     sweep,
     link,

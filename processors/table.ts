@@ -7,7 +7,7 @@
 import type { Attributes, Metric } from '../receivers/receiver.ts'
 import { type AttributeSet, internAttributes, internLabels, internSubjects, type View } from './interning.ts'
 import type { Batch, Point, Resource } from './processor.ts'
-import { createStore, type Family, type Source } from './series.ts'
+import { createStore, type Family, NONE, type Source } from './series.ts'
 
 export type { View } from './interning.ts'
 
@@ -50,14 +50,14 @@ export type Row = {
 
 export interface Table {
   /**
-   * Takes over all points. Gauges and updowncounters that this receiver reported before and now does not are gone;
-   * counters stay as long as their subjects do. Points of subjects that ended more than `forgetAfterMs` ago are
+   * Takes over all points. Gauges and updowncounters that this receiver reported before and now does not are gone.
+   * Counters are kept as long as their subjects, but not told any more after two batches without them. Points of subjects that ended more than `forgetAfterMs` ago are
    * passed over: what they had to say is counted, or its series is forgotten.
    */
   apply(batch: Batch): void
   /** Drops series whose last subject ended `forgetAfterMs` ago. Returns how many. */
   forget(): number
-  /** Series that are there now. */
+  /** Series that are held, also counters that are not told at the moment. */
   readonly size: number
   /** Points that were not taken, in all. */
   readonly refused: number
@@ -88,7 +88,7 @@ export function createTable(options: TableOptions): Table {
   function sourceOf(id: string): Source {
     let source = sources.find((known) => known.id === id)
     if (source === undefined) {
-      source = { index: sources.length, id, generation: 0, appliedMs: 0 }
+      source = { index: sources.length, id, generation: 0, previous: 0, appliedMs: 0 }
       sources.push(source)
     }
     return source
@@ -258,6 +258,18 @@ export function createTable(options: TableOptions): Table {
     }
   }
 
+  // A counter that stands still says that nothing happens, which nobody knows who does not look. One batch without it
+  // may be chance; and what the dead counted is told until they are forgotten.
+  function isSilent(slot: number): boolean {
+    let contribution = store.head.get(slot)
+    if (contribution === NONE) return false
+    for (; contribution !== NONE; contribution = store.next.get(contribution)) {
+      if (store.seen.get(contribution) >= (sources[store.source.get(contribution)]?.previous ?? 0)) return false
+      if (store.subject[contribution]?.subject.endedMs !== undefined) return false
+    }
+    return true
+  }
+
   function forgetIn(slot: number, family: Family, nowMs: number): boolean {
     const leaving: number[] = []
     const stay = store.sweep(slot, (contribution) => {
@@ -283,6 +295,7 @@ export function createTable(options: TableOptions): Table {
     apply(batch) {
       const nowMs = now()
       const source = sourceOf(batch.receiver)
+      source.previous = source.generation
       source.generation = ++generation
       source.appliedMs = nowMs
       for (const point of batch.points) report(point, source, batch.collectedMs, nowMs)
@@ -316,7 +329,7 @@ export function createTable(options: TableOptions): Table {
       for (const family of families.values()) {
         for (const slot of family.series.values()) {
           const labels = store.labels[slot]
-          if (labels === undefined) continue
+          if (labels === undefined || isSilent(slot)) continue
           yield {
             name: family.name,
             metric: family.metric,

@@ -88,6 +88,31 @@ test('a living subject that misses a collection is not counted twice when it com
   assert.deepEqual(values(table), [19])
 })
 
+test('a counter that is not measured any more is not told, and comes back as it should be', () => {
+  const { table, report } = tableAt()
+  const subject = cgroup(1)
+  const other = point({ subject, name: 'other', value: 1 })
+  const [told, hidden] = [[1, 5], [1]]
+  report([other, point({ subject, value: 5 })])
+  assert.deepEqual(values(table), told)
+  report([other])
+  assert.deepEqual(values(table), told, 'once may be chance')
+  report([other])
+  assert.deepEqual(values(table), hidden)
+  report([other, point({ subject, value: 8 })])
+  assert.deepEqual(values(table), [1, 8])
+})
+
+test('counters of the dead are told until they are forgotten, and those of a receiver that brings nothing at all', () => {
+  const { table, clock, report } = tableAt()
+  const [dead, living] = [cgroup(1), cgroup(2)]
+  report([point({ subject: dead, value: 5 })], 'one')
+  report([point({ subject: living, value: 7, name: 'other' })], 'two')
+  dead.endedMs = clock.nowMs
+  for (let round = 0; round < 3; round++) report([], 'one')
+  assert.deepEqual(values(table), [5, 7])
+})
+
 test("a kernel's counter that begins anew goes on from where it was", () => {
   const { table, report } = tableAt()
   const subject = cgroup(1)
@@ -148,9 +173,8 @@ test('what is no number is refused and counted, and a counter keeps what it had'
   const { table, report } = tableAt()
   const subject = cgroup(1)
   report([point({ subject, value: 5 })])
-  for (const value of [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -1]) {
-    report([point({ subject, value })])
-  }
+  const bad = [Number.NaN, Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY, -1]
+  report(bad.map((value) => point({ subject, value })))
   assert.deepEqual(values(table), [5])
   assert.equal(table.refused, 4)
 })
