@@ -1,0 +1,181 @@
+// Turns the tree of a configuration into settings that the graph can be built from, or into complaints.
+import type * as z from 'zod/mini'
+import type { ProcessorDefinition } from '../../processors/processor.ts'
+import type { ReceiverDefinition } from '../../receivers/receiver.ts'
+import type { Components, ExtensionDefinition } from '../components.ts'
+import type { ExporterDefinition } from '../exporter.ts'
+import type { Complaint } from './complaints.ts'
+import { checkFields } from './fields.ts'
+import { idText, parseId } from './ids.ts'
+import { didYouMean } from './nearest.ts'
+import { checkReceiver } from './receiver.ts'
+import type { ReceiverSettings, TelemetrySettings } from './schema.ts'
+import { checkService } from './service.ts'
+import { type Entry, isEmpty, type Mapping, replace, type Tree } from './tree.ts'
+
+export type ReceiverConfig = {
+  readonly definition: ReceiverDefinition
+  readonly settings: ReceiverSettings
+  readonly own: unknown
+}
+export type ProcessorConfig = { readonly definition: ProcessorDefinition; readonly own: unknown }
+export type ExporterConfig = { readonly definition: ExporterDefinition; readonly own: unknown }
+export type ExtensionConfig = { readonly definition: ExtensionDefinition; readonly own: unknown }
+
+/** Ids of components, each list without repetitions. */
+export type Pipeline = {
+  readonly receivers: readonly string[]
+  readonly processors: readonly string[]
+  readonly exporters: readonly string[]
+}
+
+export type Config = {
+  readonly receivers: ReadonlyMap<string, ReceiverConfig>
+  readonly processors: ReadonlyMap<string, ProcessorConfig>
+  readonly exporters: ReadonlyMap<string, ExporterConfig>
+  readonly extensions: ReadonlyMap<string, ExtensionConfig>
+  readonly service: {
+    /** In the order of their start. */
+    readonly extensions: readonly string[]
+    /** By id, `metrics` or `metrics/name`. */
+    readonly pipelines: ReadonlyMap<string, Pipeline>
+    readonly telemetry: TelemetrySettings
+  }
+}
+
+export type CheckedConfig = {
+  /** Undefined when there are complaints. */
+  readonly config: Config | undefined
+  /** The configuration as it was understood. */
+  readonly tree: Tree
+  readonly complaints: readonly Complaint[]
+  readonly warnings: readonly Complaint[]
+}
+
+const SECTIONS = ['receivers', 'processors', 'exporters', 'connectors', 'extensions', 'service']
+
+/** What checks share: they add what they find, and improve the tree. */
+export type Check = {
+  tree: Tree
+  readonly complain: (entry: Entry, path: readonly string[], message: string) => void
+  readonly warn: (entry: Entry, path: readonly string[], message: string) => void
+  readonly add: (complaints: readonly Complaint[]) => void
+}
+
+type Definition = { readonly name: string; readonly deprecatedName?: string; readonly config: z.ZodMiniType }
+
+/** Everything that is wrong with a tree, in no order. */
+export function check(root: Tree | undefined, components: Components): CheckedConfig {
+  const complaints: Complaint[] = []
+  const warnings: Complaint[] = []
+  const nowhere = { source: 'configuration', order: 0 }
+  const tree: Tree = root ?? { kind: 'map', entries: new Map(), place: nowhere }
+  const at = (list: Complaint[]) => (entry: Entry, path: readonly string[], message: string) => {
+    list.push({ place: entry.keyPlace, path: path.join('::'), message })
+  }
+  const state: Check = {
+    tree,
+    complain: at(complaints),
+    warn: at(warnings),
+    add: (found) => complaints.push(...found),
+  }
+  const whole: Entry = { keyPlace: tree.place, value: tree }
+  if (isEmpty(root) || (root?.kind === 'map' && root.entries.size === 0)) {
+    state.complain(whole, [], 'empty configuration file')
+    return { config: undefined, tree, complaints, warnings }
+  }
+  if (tree.kind !== 'map') {
+    state.complain(whole, [], `expected a map of sections (${SECTIONS.join(', ')})`)
+    return { config: undefined, tree, complaints, warnings }
+  }
+  for (const [key, entry] of tree.entries) {
+    if (!SECTIONS.includes(key)) state.complain(entry, [], `has invalid keys: ${key}${didYouMean(key, SECTIONS)}`)
+  }
+
+  const receivers = section(state, 'receivers', components.receivers, checkReceiver)
+  const processors = section(state, 'processors', components.processors, checkOwn)
+  const exporters = section(state, 'exporters', components.exporters, checkOwn)
+  const extensions = section(state, 'extensions', components.extensions, checkOwn)
+  section<Definition, unknown>(state, 'connectors', [], checkOwn)
+  if (receivers.ids.size === 0) state.complain(whole, [], 'no receiver configuration specified in config')
+  if (exporters.ids.size === 0) state.complain(whole, [], 'no exporter configuration specified in config')
+  const service = checkService(state, { receivers, processors, exporters, extensions })
+
+  const config =
+    complaints.length > 0 || service === undefined
+      ? undefined
+      : {
+          receivers: receivers.checked,
+          processors: processors.checked,
+          exporters: exporters.checked,
+          extensions: extensions.checked,
+          service,
+        }
+  return { config, tree: state.tree, complaints, warnings }
+}
+
+export type Section<T = unknown> = {
+  /** Every id that is written there, also of bodies that are wrong. */
+  readonly ids: ReadonlyMap<string, Entry>
+  readonly checked: ReadonlyMap<string, T>
+  /** Types that exist. */
+  readonly types: readonly string[]
+}
+
+export type CheckComponent<D, T> = (state: Check, definition: D, path: readonly string[], entry: Entry) => T | undefined
+
+function section<D extends Definition, T>(
+  state: Check,
+  name: string,
+  definitions: readonly D[],
+  checkComponent: CheckComponent<D, T>,
+): Section<T> {
+  const ids = new Map<string, Entry>()
+  const checked = new Map<string, T>()
+  const types = definitions.map((definition) => definition.name).sort()
+  for (const [written, entry] of mapping(state, [name])?.entries ?? []) {
+    const id = parseId(written)
+    if (typeof id === 'string') {
+      state.complain(entry, [name], id)
+      continue
+    }
+    if (ids.has(idText(id))) state.complain(entry, [name, written], `duplicate id "${idText(id)}"`)
+    ids.set(idText(id), entry)
+    const definition = definitions.find((one) => one.name === id.type || one.deprecatedName === id.type)
+    if (definition === undefined) {
+      const values = types.length === 0 ? `there are no ${name} yet` : `valid values: [${types.join(' ')}]`
+      const message = `unknown type: "${id.type}" for id: "${idText(id)}" (${values})${didYouMean(id.type, types)}`
+      state.complain(entry, [name], message)
+      continue
+    }
+    if (definition.name !== id.type) {
+      state.warn(entry, [name, written], `"${id.type}" alias is deprecated; use "${definition.name}" instead`)
+    }
+    const value = checkComponent(state, definition, [name, written], entry)
+    if (value !== undefined) checked.set(idText(id), value)
+  }
+  return { ids, checked, types }
+}
+
+/** The map at a path of one or two keys; undefined when it is not there, or no map, which is complained of. */
+export function mapping(state: Check, path: readonly string[]): Mapping | undefined {
+  let entry: Entry = { keyPlace: state.tree.place, value: state.tree }
+  for (const key of path) {
+    const next = entry.value.kind === 'map' ? entry.value.entries.get(key) : undefined
+    if (next === undefined) return undefined
+    entry = next
+  }
+  if (entry.value.kind === 'map') return entry.value
+  if (!isEmpty(entry.value)) {
+    state.complain(entry, path, `expected a map, got ${entry.value.kind === 'list' ? 'a list' : 'a single value'}`)
+  }
+  return undefined
+}
+
+/** Checks the body of a component that has no settings but its own. */
+function checkOwn<D extends Definition>(state: Check, definition: D, path: readonly string[], entry: Entry) {
+  const found = checkFields(definition.config, entry, path)
+  state.add(found.complaints)
+  state.tree = replace(state.tree, path, isEmpty(entry.value) ? entry.value : found.tree)
+  return found.complaints.length > 0 ? undefined : { definition, own: found.value }
+}
