@@ -24,6 +24,8 @@ export interface Exporter {
   readonly readers?: readonly MetricReader[]
   /** Opens what it needs. Throws an error with a remedy when it cannot. */
   start(meter: Meter): void | Promise<void>
+  /** Once started: where people can look, `http://localhost:9464/metrics`. Said in the log when everything is ready. */
+  url?(): string
   /** Takes one batch. Quick: what takes time goes to a queue. Never throws for bad data. */
   consume(batch: Batch): void
   /** Sends what is still held, within `deadlineMs`, and frees everything. Safe without start. */

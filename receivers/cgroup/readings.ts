@@ -22,8 +22,9 @@ const V1_UNLIMITED = 2 ** 62
 const SOME: Attributes = Object.freeze({ kind: 'some' })
 const FULL: Attributes = Object.freeze({ kind: 'full' })
 
-const USEC = 1e-6
-const NSEC = 1e-9
+// Divisors, because 1e-6 has no exact binary form and 1e6 has.
+const USEC = 1e6
+const NSEC = 1e9
 
 /** The group and those around it, without the root, which has no limits. */
 function* around(path: string): Generator<string> {
@@ -60,7 +61,7 @@ export function readCpu(reading: Reading): void {
   const stat = parseFlat(reading.read(`${root}${path}/cpu.stat`) ?? '')
   const report = (metric: Name, key: string, scale: number) => {
     const value = stat.get(key)
-    if (value !== undefined) record(metric, value * scale)
+    if (value !== undefined) record(metric, value / scale)
   }
   report('container.resources.cpu.periods', 'nr_periods', 1)
   report('container.resources.cpu.throttled_periods', 'nr_throttled', 1)
@@ -80,7 +81,7 @@ export function readCpu(reading: Reading): void {
   }
   report('container.resources.cpu.throttled', 'throttled_time', NSEC)
   const usage = parsed(reading, `${layout.v1.get('cpuacct') ?? root}${path}/cpuacct.usage`, parseNumber)
-  if (usage !== undefined) record('container.resources.cpu.usage', usage * NSEC)
+  if (usage !== undefined) record('container.resources.cpu.usage', usage / NSEC)
 }
 
 export function readMemory(reading: Reading): void {
@@ -120,8 +121,8 @@ export function readPressure({ layout, path, read, record }: Reading): void {
   for (const resource of ['cpu', 'memory', 'io'] as const) {
     const { some, full } = parsePressure(read(`${layout.root}${path}/${resource}.pressure`) ?? '')
     const metric = `container.resources.${resource}.pressure.waiting` as const
-    if (some !== undefined) record(metric, some * USEC, SOME)
-    if (full !== undefined) record(metric, full * USEC, FULL)
+    if (some !== undefined) record(metric, some / USEC, SOME)
+    if (full !== undefined) record(metric, full / USEC, FULL)
   }
 }
 

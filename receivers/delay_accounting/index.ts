@@ -61,19 +61,13 @@ export default defineReceiver({
     mapMemory.addCallback((result) => result.observe(source.memory(), { receiver: 'delay_accounting' }))
 
     const unknownSinceMs = new Map<number, number>()
-    let wasOn: boolean | undefined
+    // What holds at the start is told by our needs; here only what changes later.
+    let wasOn = accountingOn()
 
     function tellSwitch(on: boolean): void {
       if (on === wasOn) return
-      if (!on) {
-        log.warn('disk and memory delays are not measured', {
-          missing: 'container.resources.{disk,swap,memory,irq}.delay',
-          reason: 'kernel.task_delayacct is 0',
-          fix: 'sysctl -w kernel.task_delayacct=1, then restart what you want measured',
-        })
-      } else if (wasOn === false) {
-        log.info('kernel.task_delayacct was switched on; processes started from now on are measured')
-      }
+      if (on) log.info('kernel.task_delayacct was switched on: processes started from now on are measured')
+      else log.warn('kernel.task_delayacct was switched off: disk and memory delays are absent')
       wasOn = on
     }
 

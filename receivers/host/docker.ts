@@ -56,8 +56,8 @@ export function dockerSource(options: DockerOptions): ContainerSource {
     const { default: Engine } = await import('dockerode')
     const url = socketPath === undefined ? new URL(endpoint.replace(/^tcp:/, 'http:')) : undefined
     client = url
-      ? new Engine({ host: url.hostname, port: Number(url.port || 2375), timeout: options.timeoutMs })
-      : new Engine({ socketPath: socketPath ?? '', timeout: options.timeoutMs })
+      ? new Engine({ host: url.hostname, port: Number(url.port || 2375) })
+      : new Engine({ socketPath: socketPath ?? '' })
     return client
   }
 
