@@ -13,7 +13,8 @@ export type ExporterContext = {
   /**
    * Collects every receiver that feeds this exporter now, if its last collection began more than `maxAgeMs` ago,
    * and resolves when the batches have been consumed. Concurrent calls share one collection.
-   * Rejects when no receiver could be collected, with the reasons.
+   * Rejects when no receiver could be collected, with the reasons. While the agent starts it waits: not to be awaited
+   * in `start`.
    */
   collect(maxAgeMs: number): Promise<void>
 }

@@ -63,8 +63,13 @@ async function start(
   const host = await startHost(hostId && config.extensions.get(hostId)?.own, hostLog)
   stops.add('extension host', () => host.stop())
 
-  const feeds = new Map<string, Collection[]>()
-  const exporters = createExporters(config, host, log, (id, maxAgeMs) => collectFor(feeds.get(id), maxAgeMs))
+  const feeds = Promise.withResolvers<ReadonlyMap<string, readonly Collection[]>>()
+  // Whoever asks meanwhile waits; nobody may.
+  feeds.promise.catch(() => {})
+  stops.add('start', () => feeds.reject(new Error('the agent is stopping')))
+  const exporters = createExporters(config, host, log, async (id, maxAgeMs) => {
+    await collectFor((await feeds.promise).get(id) ?? [], maxAgeMs)
+  })
   const readers = Array.from(exporters.values()).flatMap(({ readers = [] }) => readers)
   const telemetry = createTelemetry(readers, config.service.telemetry, host)
   stops.add('telemetry', (deadlineMs) => telemetry.stop(deadlineMs))
@@ -78,14 +83,7 @@ async function start(
   const receivers = await startReceivers(config, { host, log, telemetry, own, stops })
 
   const collections = collectionsOf(config, { host, log, own, receivers, pipelines })
-  for (const [id] of exporters) {
-    const feeding = pipelines.filter((pipeline) => pipeline.exporters.some((exporter) => exporter.id === id))
-    const ids = new Set(feeding.flatMap((pipeline) => pipeline.receivers))
-    feeds.set(
-      id,
-      collections.filter((collection) => ids.has(collection.id)),
-    )
-  }
+  feeds.resolve(feedsOf(pipelines, collections))
   const stopClock = startCollecting(config, collections, own)
   stops.add('clock', stopClock)
 
@@ -232,9 +230,20 @@ function startCollecting(config: Config, collections: readonly Collection[], own
   )
 }
 
+/** By exporter: what brings it data. */
+function feedsOf(pipelines: readonly RunningPipeline[], collections: readonly Collection[]) {
+  const exporters = new Set(pipelines.flatMap((pipeline) => pipeline.exporters.map(({ id }) => id)))
+  return new Map(
+    Array.from(exporters, (id) => {
+      const feeding = pipelines.filter((pipeline) => pipeline.exporters.some((exporter) => exporter.id === id))
+      const ids = new Set(feeding.flatMap(({ receivers }) => receivers))
+      return [id, collections.filter((collection) => ids.has(collection.id))] as const
+    }),
+  )
+}
+
 /** For an exporter that is asked now: everything that feeds it, unless it is young enough. */
-async function collectFor(collections: readonly Collection[] | undefined, maxAgeMs: number): Promise<void> {
-  if (collections === undefined) throw new Error('the agent is starting: ask again in a second')
+async function collectFor(collections: readonly Collection[], maxAgeMs: number): Promise<void> {
   if (collections.length === 0) throw new Error('no receiver that feeds this exporter could start: see the log')
   const nowMs = performance.now()
   const failures = await Promise.all(
