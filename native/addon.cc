@@ -8,6 +8,7 @@
 
 static Napi::Object Start(Napi::Env env, Napi::Object exports) {
   exports.Set("BpfObject", BpfObject::Define(env));
+  exports.Set("OpenFiles", OpenFiles::Define(env));
   exports.Set("Taskstats", Taskstats::Define(env));
   exports.Set("readFiles", Napi::Function::New<ReadFiles>(env, "readFiles"));
   return exports;

@@ -5,7 +5,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { constants, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { after, test } from 'node:test'
-import { type BpfOptions, loadBpf, openTaskstats, readFiles } from '../../native/index.ts'
+import { type BpfOptions, loadBpf, openFiles, openTaskstats, readFiles } from '../../native/index.ts'
 import { requires } from '../requires.ts'
 
 const folder = mkdtempSync(join(tmpdir(), 'leadline-native-'))
@@ -105,8 +105,8 @@ test('files come end to end, and one that cannot be read says why and has no byt
 
   const paths = [text, join(folder, 'absent'), empty, folder, large, tooLarge, fifo, `${text}\0`, text]
   const { data, ends, errors } = readFiles(paths)
-  const { ENOENT, EISDIR, EFBIG, EINVAL } = constants.errno
-  assert.deepEqual([...errors], [0, -ENOENT, 0, -EISDIR, 0, -EFBIG, 0, -EINVAL, 0])
+  const { ENOENT, EISDIR, EFBIG, EINVAL, ESPIPE } = constants.errno
+  assert.deepEqual([...errors], [0, -ENOENT, 0, -EISDIR, 0, -EFBIG, -ESPIPE, -EINVAL, 0])
   const files = paths.map((_, i) => data.subarray(ends[i - 1] ?? 0, ends[i]))
   assert.equal(files[0]?.toString(), 'häuser\n')
   assert.deepEqual(files[4], readFileSync(large))
@@ -119,4 +119,22 @@ test('readFiles takes only an array of strings', requires('addon'), () => {
   assert.throws(() => readFiles(wrong('a')), { message: 'paths must be an array of strings' })
   assert.throws(() => readFiles(wrong(['a', 1])), { message: 'paths must be an array of strings' })
   assert.deepEqual(readFiles([]).data.length, 0)
+})
+
+test('open files are read from their beginning each time, until they are closed', requires('addon'), () => {
+  const growing = join(folder, 'growing')
+  writeFileSync(growing, 'one')
+  const files = openFiles([growing, join(folder, 'absent'), folder])
+  const { ENOENT, EISDIR } = constants.errno
+  for (const text of ['one', 'two!', '', 'x'.repeat(100_000)]) {
+    writeFileSync(growing, text)
+    const { data, ends, errors } = files.read()
+    assert.equal(data.toString(), text)
+    assert.deepEqual([...ends], [text.length, text.length, text.length])
+    assert.deepEqual([...errors], [0, -ENOENT, -EISDIR])
+  }
+  files.close()
+  files.close()
+  assert.throws(() => files.read(), { message: 'these files are closed' })
+  assert.throws(() => openFiles(wrong('a')), { message: 'paths must be an array of strings' })
 })
