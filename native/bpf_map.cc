@@ -12,7 +12,7 @@
 namespace {
 
 constexpr size_t kBatchBytes = 512 * 1024;  // read per system call; more gains nothing
-constexpr size_t kLeastBatch = 64;          // entries; more than one bucket ever holds, or nearly so
+constexpr size_t kLeastBatch = 64;          // entries: a bucket of the hash must fit, or we start with a refusal
 
 bool HasValuePerCpu(const bpf_map* map) {
   switch (bpf_map__type(map)) {
@@ -36,7 +36,7 @@ bool ReadInBatches(const bpf_map* map, const std::string& name, Entries& read) {
   const size_t value_size = ValueBytes(map);
   Bytes position(std::max<size_t>(key_size, sizeof(uint64_t)));  // a bucket's number, or a key
   uint32_t batch = static_cast<uint32_t>(std::max(kBatchBytes / (key_size + value_size + 1), kLeastBatch));
-  batch = std::min(batch, bpf_map__max_entries(map));
+  batch = std::clamp(bpf_map__max_entries(map), 1u, batch);
   for (bool first = true;;) {
     read.keys.resize((read.count + size_t{batch}) * key_size);
     read.values.resize((read.count + size_t{batch}) * value_size);
@@ -52,7 +52,7 @@ bool ReadInBatches(const bpf_map* map, const std::string& name, Entries& read) {
     if (failed < 0 && errno != ENOENT) throw SystemError{errno, "bpf", "read the BPF map " + name};
     read.count += count;
     first = false;
-    if (failed < 0) break;
+    if (failed < 0 || count == 0) break;
   }
   read.keys.resize(read.count * key_size);
   read.values.resize(read.count * value_size);
@@ -63,7 +63,7 @@ bool ReadInBatches(const bpf_map* map, const std::string& name, Entries& read) {
 void ReadOneByOne(const bpf_map* map, const std::string& name, Entries& read) {
   const size_t key_size = bpf_map__key_size(map);
   const int fd = bpf_map__fd(map);
-  const uint64_t most = uint64_t{2} * bpf_map__max_entries(map);
+  const uint64_t most = uint64_t{2} * bpf_map__max_entries(map) + 1;
   Bytes key(key_size);
   Bytes value(ValueBytes(map));
   const void* after = nullptr;
@@ -125,7 +125,9 @@ Bytes Ring::Drain(size_t max_bytes) {
   taken_ = std::exchange(kept_, {});
   if (taken_.size() < max_bytes) {
     const int result = ring_buffer__consume(ring_.get());
-    if (result < 0 && result != -ENOSPC) throw SystemError{-result, "ring_buffer__consume", "drain the ring buffer " + name_};
+    if (result < 0 && result != -ENOSPC) {
+      throw SystemError{-result, "ring_buffer__consume", "drain the ring buffer " + name_};
+    }
   }
   return std::exchange(taken_, {});
 }

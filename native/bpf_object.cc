@@ -13,6 +13,11 @@
 #include "errors.h"
 #include "libbpf_log.h"
 
+// Before 1.0 errors came as pointers, and `.rodata` had no name of its own.
+#if LIBBPF_MAJOR_VERSION < 1
+#error "Leadline needs libbpf 1.0 or later: Debian 12, Ubuntu 24.04, Fedora 38 have it"
+#endif
+
 namespace {
 
 // libbpf has numbers of its own for objects that it cannot make sense of (enum libbpf_errno); the log says why.
@@ -59,7 +64,8 @@ uint64_t MemoryOf(const bpf_map* map) {
 
 void RequireSize(Napi::Env env, std::span<const uint8_t> bytes, size_t size, const std::string& what) {
   if (bytes.size() == size) return;
-  throw Napi::TypeError::New(env, what + " has " + std::to_string(size) + " bytes, not " + std::to_string(bytes.size()));
+  const std::string sizes = std::to_string(size) + " bytes, not " + std::to_string(bytes.size());
+  throw Napi::TypeError::New(env, what + " has " + sizes);
 }
 
 }  // namespace
@@ -88,7 +94,9 @@ BpfObject::BpfObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     named.sz = sizeof named;
     named.object_name = "leadline";
     object_.reset(bpf_object__open_mem(bytes.data(), bytes.size(), &named));
-    if (!object_) throw SystemError{SystemNumber(errno), "bpf_object__open_mem", "open the BPF object", log.LastLines()};
+    if (!object_) {
+      throw SystemError{SystemNumber(errno), "bpf_object__open_mem", "open the BPF object", log.LastLines()};
+    }
     ApplyBpfOptions(info.Env(), object_.get(), options);
     const int failed = bpf_object__load(object_.get());
     if (failed < 0) throw SystemError{SystemNumber(-failed), "bpf", "load " + Told(options.programs), log.LastLines()};

@@ -41,7 +41,8 @@ std::vector<std::pair<std::string, Napi::Value>> Members(Napi::Env env, const Na
 
 std::string KnownPrograms(const bpf_object* object) {
   std::string known;
-  for (const bpf_program* program = nullptr; (program = bpf_object__next_program(object, const_cast<bpf_program*>(program)));) {
+  bpf_program* program = nullptr;
+  bpf_object__for_each_program(program, object) {
     known += (known.empty() ? "" : ", ") + std::string(bpf_program__name(program));
   }
   return known.empty() ? "no programs" : known;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Builds the addon, native/build/leadline.node, with nothing but a C++ compiler: no node-gyp, no Python, no Node headers.
+# Builds the addon, native/build/leadline.node, with a C++ compiler and libbpf: no node-gyp, no Python, no Node headers.
 # It compiles what has changed, and does nothing in a few milliseconds when nothing has.
-# CXX, CXXFLAGS and OUT (default native/build) may be set; a folder built with other flags is built anew.
+# CXX, CXXFLAGS and OUT (from native/, default build) may be set; a folder built with other flags is built anew.
 set -euo pipefail
 cd "${BASH_SOURCE[0]%/*}"
 root=$(cd .. && pwd -P)
@@ -55,12 +55,13 @@ for source in *.cc; do
   newer "$object" "$source" "${shared[@]}" || compile+=("$source")
 done
 if ((${#compile[@]})); then
-  # shellcheck disable=SC2016 # $0 and $1 belong to the inner shell
-  printf '%s\0' "${compile[@]}" |
-    xargs -0 -n1 -P"$(nproc)" bash -c 'exec ${0} -c "$2" -o "$1/${2%.cc}.o"' "$command" "$out"
+  # Written beside and moved: a build that is interrupted leaves no half an object.
+  # shellcheck disable=SC2016 # the inner shell's own $0, $1, $2
+  printf '%s\0' "${compile[@]}" | xargs -0 -n1 -P"$(nproc)" bash -c \
+    '${0} -c "$2" -o "$1/${2%.cc}.new" && mv "$1/${2%.cc}.new" "$1/${2%.cc}.o"' "$command" "$out"
 fi
 
-# Written beside and moved: a running agent keeps the file it has mapped.
+# Here too: a running agent keeps the file it has mapped.
 ${CXX:-g++} "${flags[@]}" "${extra[@]}" -shared -Wl,-z,relro,-z,now,--as-needed \
   "${objects[@]}" -lbpf -o "$out/leadline.node.new"
 mv "$out/leadline.node.new" "$out/leadline.node"

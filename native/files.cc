@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kStep = 16 * 1024;            // more than nearly every such file has
 constexpr size_t kLargest = 16 * 1024 * 1024;  // of one file; beyond that it is the wrong call, and EFBIG
+constexpr size_t kMost = 1024 * 1024 * 1024;   // of all files of a call: `ends` has 32 bits
 
 // The descriptor, or the error number that opening gave.
 Descriptor Open(const std::string& path, int& error) {
@@ -35,7 +36,7 @@ int AppendFile(int fd, Bytes& out) {
     if (got == 0) return 0;
     if (got > 0) Append(out, {step, static_cast<size_t>(got)});
     if (got < 0 && errno != EINTR) failed = errno;
-    if (out.size() - start > kLargest) failed = EFBIG;
+    if (out.size() - start > kLargest || out.size() > kMost) failed = EFBIG;
   }
   out.resize(start);
   return failed;

@@ -118,7 +118,7 @@ export function openTaskstats(): Taskstats {
 
 /**
  * Reads many small files of /proc, /sys or cgroupfs in one call. A file that cannot be read is no exception:
- * `errors` has the reason. Files above 16 MiB are refused with -EFBIG.
+ * `errors` has the reason. Files above 16 MiB are refused with -EFBIG, and so is what comes after 1 GiB in all.
  */
 export function readFiles(paths: readonly string[]): FileContents {
   return addon().readFiles(paths)
