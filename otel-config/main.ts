@@ -53,7 +53,6 @@ async function command(argv: readonly string[], on: Terminal): Promise<number> {
 }
 
 main(process.argv.slice(2), terminal).then((code) => {
-  // A run may have left sockets behind that would keep Node up; the others have yet to flush their pipes.
-  process.exitCode = code
-  setTimeout(() => process.exit(), 1000).unref()
+  // What a run leaves behind may keep Node up. Pipes and files have been written by now: on Linux that is synchronous.
+  process.exit(code)
 })
