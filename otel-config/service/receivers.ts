@@ -5,9 +5,12 @@ import type { Need } from '../../receivers/needs.ts'
 import type { Logger, RunningReceiver } from '../../receivers/receiver.ts'
 import type { Config, ReceiverConfig } from '../config/check.ts'
 import type { RootLogger } from '../logger.ts'
+import { within } from './deadline.ts'
 import type { OwnMetrics } from './own_metrics.ts'
 import type { Telemetry } from './service.ts'
 import type { Stops } from './stops.ts'
+
+const START_MS = 10_000
 
 export type Receivers = ReadonlyMap<string, RunningReceiver>
 
@@ -32,7 +35,7 @@ export async function startReceivers(config: Config, parts: Parts): Promise<Rece
     const meter = telemetry.meter(`leadline/receivers/${id}`)
     const unmet = receiver.definition.needs.filter(isUnmet)
     try {
-      const one = await receiver.definition.start(receiver.own, { host, log, meter, id })
+      const one = await inTime((async () => receiver.definition.start(receiver.own, { host, log, meter, id }))())
       stops.add(`receiver ${id}`, async () => one.stop?.())
       running.set(id, one)
       own.receivers.add(1, { receiver: id, state: 'running' })
@@ -46,6 +49,16 @@ export async function startReceivers(config: Config, parts: Parts): Promise<Rece
   }
   if (running.size > 0) return running
   throw new Error(`cannot start pipelines: no receiver could start (${reasons.join('; ')})`)
+}
+
+/** Who hangs while it starts must not keep the others from it. If it comes round later, it is stopped. */
+async function inTime(starting: Promise<RunningReceiver>): Promise<RunningReceiver> {
+  try {
+    return await within(START_MS, starting, `did not start within ${START_MS / 1000} s`)
+  } catch (error) {
+    starting.then((late) => late.stop?.()).catch(() => {})
+    throw error
+  }
 }
 
 function sayStarted(log: Logger, id: string, { settings }: ReceiverConfig, unmet: readonly Need[]) {

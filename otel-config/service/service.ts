@@ -18,6 +18,7 @@ import { createStops } from './stops.ts'
 
 /** How long a refresh waits for the answers of runtimes before receivers are collected anyway. */
 const REFRESH_MS = 500
+const START_MS = 10_000
 
 export type Telemetry = {
   meter(scope: string): Meter
@@ -105,7 +106,7 @@ export const logOf = (log: RootLogger, kind: string, id: string) =>
 /** Runs a start and puts the Collector's words before its error. */
 async function started<T>(kind: string, id: string, step: () => Promise<T>): Promise<T> {
   try {
-    return await step()
+    return await within(START_MS, step(), `did not start within ${START_MS / 1000} s`)
   } catch (cause) {
     const reason = cause instanceof Error ? cause.message : String(cause)
     throw new Error(`cannot start pipelines: failed to start "${id}" ${kind}: ${reason}`, { cause })
