@@ -1,11 +1,19 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Every difference between kernels that our programs know of, with the commit that made it. */
+/*
+ * Every difference between kernels that our programs know of, with the commit that made it.
+ *
+ * Task storage in tracing programs: 5.12 (a10787e6d58c). Before it these programs do not load, and taskstats is used.
+ *
+ * struct task_delay_info and struct taskstats grew:
+ *   thrashing   4.20  b1d29ba82cf2 "delayacct: track delays from thrashing cache pages"
+ *   compact     5.17  5bf182815344 "delayacct: track delays from memory compact"
+ *   wpcopy      5.19  662ce1dc9caf "delayacct: track delays from write-protect copy"
+ *   irq         6.5   a3b2aeac9d15 "delayacct: track delays from IRQ/SOFTIRQ"
+ *
+ * task->delays is NULL for what was forked while kernel.task_delayacct was 0, the default since 5.14 (e4042ad49235).
+ */
 #pragma once
 
-/*
- * task_delay_info and taskstats grew: compaction ("delayacct: track delays from memory compact"), write-protect copies
- * ("delayacct: track delays from write-protect copy") and interrupts ("delayacct: track delays from IRQ/SOFTIRQ") came
- * one after another. 0 where the kernel lacks the member; `counters.counted` tells which ones it has.
- */
-#define FIELD_OR_0(pointer, member) (bpf_core_field_exists((pointer)->member) ? (pointer)->member : 0)
 #define HAS(type, member) bpf_core_field_exists(((type *)0)->member)
+/* 0 where the kernel lacks the member; HAS tells whether it does. */
+#define FIELD_OR_0(pointer, member) (bpf_core_field_exists((pointer)->member) ? (pointer)->member : 0)

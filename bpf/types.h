@@ -17,11 +17,13 @@ typedef __u16 __be16;
 typedef __u32 __be32;
 typedef __u32 __wsum;
 typedef int pid_t;
+typedef _Bool bool;
 
 /* include/uapi/linux/bpf.h */
 enum bpf_map_type {
 	BPF_MAP_TYPE_HASH = 1,
 	BPF_MAP_TYPE_ARRAY = 2,
+	BPF_MAP_TYPE_PERCPU_ARRAY = 6,
 	BPF_MAP_TYPE_RINGBUF = 27,
 	BPF_MAP_TYPE_TASK_STORAGE = 29,
 };
@@ -92,12 +94,18 @@ struct taskstats {
 	__u64 irq_delay_total;
 };
 
+typedef struct {
+	int counter;
+} atomic_t;
+
 struct signal_struct {
 	struct taskstats *stats;
+	atomic_t live;
 };
 
 struct task_struct {
 	unsigned int flags;
+	int exit_state;
 	pid_t pid;
 	pid_t tgid;
 	__u64 start_boottime;
@@ -111,6 +119,8 @@ struct seq_file;
 
 struct bpf_iter_meta {
 	struct seq_file *seq;
+	__u64 session_id;
+	__u64 seq_num;
 };
 
 struct bpf_iter__task {

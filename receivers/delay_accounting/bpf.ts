@@ -1,74 +1,83 @@
-// Delays by BPF: the kernel sums them per control group, in one pass over all tasks and at each task's exit.
+// Delays by BPF: the kernel sums them per control group, in one pass over all tasks and when each is freed.
 import { readFileSync } from 'node:fs'
 import { loadWhatWorks } from '../../native/bpf.ts'
 import { bpfPath } from '../../native/paths.ts'
-import type { Host } from '../host/host.ts'
-import { type Counters, decodeCounters, decodeTotals, type Totals } from './totals.ts'
+import type { CgroupLayout } from '../host/host.ts'
+import type { DelaySource } from './source.ts'
+import { decodeCounters, decodeTotals, TOTALS_SIZE } from './totals.ts'
 
-/** Index of a v1 controller in the kernel's tables: /proc/cgroups has a line for each, in their order (cgroups(7)). */
-export function subsystemIndex(cgroupsFile: string, controller: string): number {
-  const lines = cgroupsFile.split('\n').filter((line) => line !== '' && !line.startsWith('#'))
-  return lines.findIndex((line) => line.split('\t')[0] === controller)
-}
+/** `enum` in bpf/common.bpf.h. */
+const CANONICAL_TREES: Readonly<Record<string, number>> = { memory: 1, cpu: 2, cpuacct: 3, pids: 4 }
 
-const COUNTERS_KEY = new Uint8Array(4)
-
-export type DelaySource = {
-  /** One pass: brings the totals of all control groups up to now. */
-  collect(): { readonly totals: readonly Totals[]; readonly counters: Counters }
-  /** Drops control groups that nobody remembers. */
-  forget(cgroups: readonly number[]): void
-  /** Kernel memory of the maps in bytes. */
-  memory(): number
-  close(): void
-}
-
-/** Throws with a remedy when this kernel does not take the programs. */
-export function openBpfDelays(host: Host, history: boolean): DelaySource {
-  const { mode, canonicalController } = host.layout
-  const subsystem = mode === 'v1' ? subsystemIndex(readFileSync('/proc/cgroups', 'latin1'), canonicalController) : -1
-  if (mode === 'v1' && subsystem === -1) {
+/** What the programs need to know of the host's control groups: the constant `canonical_tree`. Throws with a remedy. */
+export function canonicalTree({ mode, canonicalController }: CgroupLayout): number {
+  if (mode !== 'v1') return 0
+  const tree = CANONICAL_TREES[canonicalController]
+  if (tree === undefined) {
     throw new Error(
-      `BPF cannot tell the cgroups of the v1 hierarchy ${canonicalController} · fix: mount a v1 controller or the v2 tree`,
+      `BPF cannot tell the control groups of the hierarchy ${canonicalController} · fix: mount the controller memory, cpu, cpuacct or pids, or the v2 tree`,
     )
   }
-  // Read before attaching: what is born in between counts as ours, what died in between was before us.
-  const attachedNs =
-    BigInt(Math.round(Number(readFileSync('/proc/uptime', 'latin1').split(' ')[0]) * 100)) * 10_000_000n
+  return tree
+}
+
+const ONLY_KEY = new Uint8Array(4)
+
+const cgroupKeys = (cgroups: readonly number[]): Buffer => {
+  const bytes = Buffer.alloc(cgroups.length * 8)
+  for (const [i, cgroup] of cgroups.entries()) bytes.writeBigUInt64LE(BigInt(cgroup), i * 8)
+  return bytes
+}
+
+type Options = {
+  readonly layout: CgroupLayout
+  /** Whether delays that tasks had before the first pass count. */
+  readonly history: boolean
+  /** Most control groups that are told apart at a time; more share one cell. */
+  readonly maxCgroups?: number
+}
+
+/** Makes the first pass at once. Throws with a remedy when this kernel does not take the programs. */
+export function openBpfDelays({ layout, history, maxCgroups }: Options): DelaySource {
   const { object, programs, refused } = loadWhatWorks(readFileSync(bpfPath('delay_accounting')), {
-    groups: { pass: ['pass_over_tasks'], exits: ['on_exit'] },
-    constants: { attached_ns: attachedNs, history: history ? 1 : 0, v1_subsystem: subsystem },
+    groups: { pass: ['pass_over_tasks'], ends: ['on_free'] },
+    constants: { history: history ? 1 : 0, canonical_tree: canonicalTree(layout) },
+    ...(maxCgroups !== undefined && { mapEntries: { totals: maxCgroups } }),
   })
-  if (object === undefined || programs.pass === undefined || programs.exits === undefined) {
+  const { pass: iterator, ends } = programs
+  if (object === undefined || iterator === undefined || ends === undefined) {
     object?.close()
     const reasons = refused.map(({ program, error }) => `${program}: ${error.message}`).join('; ')
     throw new Error(
       `the kernel refuses the BPF programs (${reasons}) · fix: grant CAP_BPF and CAP_PERFMON, or run as root; Linux 5.12 or newer with BTF`,
     )
   }
-  const { pass: iterator } = programs
-  const key = (cgroup: number) => {
-    const bytes = Buffer.alloc(8)
-    bytes.writeBigUInt64LE(BigInt(cgroup))
-    return bytes
-  }
   // The cell for what does not fit must be there before the map can be full.
-  object.update('totals', key(0), Buffer.alloc(80))
-  let pass = 0n
+  object.update('totals', cgroupKeys([0]), Buffer.alloc(TOTALS_SIZE))
+  let pass = 0
+
+  function next(): void {
+    const value = Buffer.alloc(16)
+    value.writeBigUInt64LE(BigInt(++pass))
+    object?.update('passes', ONLY_KEY, value)
+  }
+
+  next()
+  object.iterate(iterator)
+  next() // from here on every task that was not seen is a new one
 
   return {
     collect() {
-      const before = object.lookup('counters', COUNTERS_KEY) ?? Buffer.alloc(32)
-      pass += 1n
-      before.writeBigUInt64LE(pass, 0)
-      object.update('counters', COUNTERS_KEY, before)
       object.iterate(iterator)
-      const counters = decodeCounters(object.lookup('counters', COUNTERS_KEY))
-      if (counters === undefined) throw new Error('the map "counters" of delay_accounting.bpf.o is too short')
-      return { totals: decodeTotals(object.readMap('totals'), pass), counters }
+      const counters = decodeCounters(object.lookup('counters', ONLY_KEY))
+      if (counters === undefined) throw new Error('delay_accounting.bpf.o is of another version · fix: build it again')
+      const totals = decodeTotals(object.readMap('totals'), pass)
+      next()
+      const { counted, refused, noStorage } = counters
+      return { totals, counted, losses: { map_full: refused, no_memory_for_task: noStorage } }
     },
     forget(cgroups) {
-      if (cgroups.length > 0) object.remove('totals', Buffer.concat(cgroups.map(key)))
+      if (cgroups.length > 0) object.remove('totals', cgroupKeys(cgroups))
     },
     memory: () => object.memory(),
     close: () => object.close(),

@@ -1,5 +1,6 @@
 /* Forks COUNT children, PARALLEL at a time, each busy for MS milliseconds of CPU. Prints the sum in nanoseconds of what
- * they waited for a CPU, as each read it from its own schedstat just before it ended: fork_storm COUNT MS PARALLEL */
+ * they and their parent waited for a CPU, as each read it from its own schedstat just before it ended:
+ * fork_storm COUNT MS PARALLEL */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -8,18 +9,24 @@
 #include <time.h>
 #include <unistd.h>
 
+static void add_own(unsigned long long *sum)
+{
+	char text[128] = "";
+	unsigned long long ran, waited;
+	int file = open("/proc/self/schedstat", O_RDONLY);
+
+	if (file >= 0 && read(file, text, sizeof(text) - 1) > 0 && sscanf(text, "%llu %llu", &ran, &waited) == 2)
+		__sync_fetch_and_add(sum, waited);
+}
+
 static void child(int ms, unsigned long long *sum)
 {
 	struct timespec now;
-	char text[128] = "";
-	unsigned long long ran, waited;
 
 	do {
 		clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &now);
 	} while (now.tv_sec * 1000 + now.tv_nsec / 1000000 < ms);
-	int file = open("/proc/self/schedstat", O_RDONLY);
-	if (file >= 0 && read(file, text, sizeof(text) - 1) > 0 && sscanf(text, "%llu %llu", &ran, &waited) == 2)
-		__sync_fetch_and_add(sum, waited);
+	add_own(sum);
 	_exit(0);
 }
 
@@ -43,6 +50,7 @@ int main(int argc, char **argv)
 	}
 	while (running-- > 0)
 		wait(NULL);
+	add_own(sum);
 	printf("%llu\n", *sum);
 	return 0;
 }
