@@ -1,84 +1,120 @@
 // A control group's path → the container it belongs to, by the names that runtimes give their cgroups.
-// The rules are the peer's, so that its ids stay what they are; podman, LXC and nspawn, which it drops, are containers here.
+// The rules are the peer's where it has one that is right. Templated units stay apart here, and podman, LXC, nspawn,
+// nerdctl and services of users, which it drops, are containers.
 import type { Runtime } from './host.ts'
 
 export type Placed = {
+  /** Who made it, as far as the path tells. A runtime that knows the id has the last word. */
   readonly runtime: Runtime
   /** The runtime's id (64 hex digits), the unit, or the machine's name. */
   readonly id: string
   /** The container's top cgroup: what lies below is part of it. */
   readonly top: string
-  /** Kubernetes pod UID where the path holds one. */
+  /** Kubernetes pod UID where the path holds one; of a static pod the hash of its manifest. */
   readonly podUid: string
-  /** False for systemd units, Talos services and machines: their name is in the path, no runtime is asked. */
-  readonly askRuntime: boolean
+  /** What a runtime has to say: its name. `systemd`: which kind of unit it is. `nobody`: the path holds all there is. */
+  readonly ask: 'runtime' | 'systemd' | 'nobody'
+  /** True when more than one runtime names its cgroups so: Docker under a --cgroup-parent, a namespace of containerd. */
+  readonly ambiguous: boolean
 }
 
-const SLICES = new Set([
-  'system.slice',
-  'runtime.slice',
-  'reserved.slice',
-  'kube.slice',
-  'azure.slice',
-  'podruntime.slice',
-])
-const SESSIONS = new Set(['user.slice', 'init.scope', 'systemd'])
 const ID = '([0-9a-f]{64})'
+
+/** One component of the path → the runtime that alone names its cgroups so. */
 const NAMED: readonly (readonly [RegExp, Runtime])[] = [
   [new RegExp(`^docker-${ID}\\.scope$`), 'docker'],
   [new RegExp(`^crio-${ID}(?:\\.scope)?$`), 'cri-o'],
   [new RegExp(`^libpod-${ID}(?:\\.scope)?$`), 'podman'],
   [new RegExp(`^nerdctl-${ID}\\.scope$`), 'containerd'],
 ]
+/** Only below kubepods: elsewhere such a scope is a helper of containerd. */
 const CRI_CONTAINERD = new RegExp(`cri-containerd[-:]${ID}`)
 const BARE_ID = new RegExp(`^${ID}$`)
-const POD_UID = /pod([0-9a-f]{8}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{4}[-_][0-9a-f]{12})/
+/** Steps of an image build: BuildKit's own ids are 25 digits of base 36. */
+const BUILD_STEP = /^docker-[0-9a-z]{25}\.scope$/
+const POD_UID = /pod([0-9a-f]{8}(?:[-_][0-9a-f]{4}){3}[-_][0-9a-f]{12}|[0-9a-f]{32})(?![0-9a-f])/
 
-const unescapeUnit = (name: string) => name.replace(/\\x2d/g, '-')
+/** What a path says by itself: the container, if it is one. */
+type Rule = (parts: readonly string[]) => Found | undefined
+type Found = Pick<Placed, 'runtime' | 'id' | 'ask'> & { readonly depth: number; readonly ambiguous?: boolean }
 
-/** Undefined for what is no container: the root, sessions, slices, a runtime's own monitors. */
+/** Undefined for what is no container: the root, sessions, slices, scopes, a runtime's own monitors. */
 export function placeOf(path: string): Placed | undefined {
   const parts = path.split('/').filter((part) => part !== '')
-  const [first = '', second = ''] = parts
-  const podUid = (POD_UID.exec(path)?.[1] ?? '').replaceAll('_', '-')
-  const upTo = (index: number) => `/${parts.slice(0, index + 1).join('/')}`
-  const inPods = path.includes('kubepods')
-
-  if (path === '/init') return { runtime: 'talos', id: 'init', top: path, podUid, askRuntime: false }
-  if (SESSIONS.has(first) && !parts.some((part) => part.startsWith('libpod-'))) return undefined
-
-  // The outermost container wins: what Docker inside Docker starts belongs to the one that holds it.
-  for (const [index, part] of parts.entries()) {
-    if (/^(?:crio|libpod)-conmon-/.test(part)) return undefined
-    for (const [form, runtime] of NAMED) {
-      const id = form.exec(part)?.[1]
-      if (id !== undefined) return { runtime, id, top: upTo(index), podUid, askRuntime: true }
-    }
-    const cri = inPods ? CRI_CONTAINERD.exec(part)?.[1] : undefined
-    if (cri !== undefined) return { runtime: 'containerd', id: cri, top: upTo(index), podUid, askRuntime: true }
-    if (BARE_ID.test(part) && !part.startsWith('lxc')) {
-      // Docker with its cgroupfs driver, under whatever --cgroup-parent; containerd's namespaces look the same.
-      const runtime = inPods || (first !== 'docker' && index === 1 && first === 'default') ? 'containerd' : 'docker'
-      return { runtime, id: part, top: upTo(index), podUid, askRuntime: true }
-    }
-  }
-
-  if ((first === 'system' || first === 'podruntime') && second !== '') {
-    return { runtime: 'talos', id: second, top: upTo(1), podUid, askRuntime: false }
-  }
-  if (SLICES.has(first)) {
-    if (second === '' || path.endsWith('.scope')) return undefined
-    return { runtime: 'systemd', id: unescapeUnit(second), top: upTo(1), podUid, askRuntime: false }
-  }
-  if (first === 'lxc' && second !== '') return { runtime: 'lxc', id: second, top: upTo(1), podUid, askRuntime: false }
-  if (first.startsWith('lxc.payload.')) {
-    return { runtime: 'lxc', id: first.slice('lxc.payload.'.length), top: upTo(0), podUid, askRuntime: false }
-  }
-  const machine =
-    first === 'machine.slice' ? /^(?:machine-(.+)\.scope|systemd-nspawn@(.+)\.service)$/.exec(second) : null
-  if (machine) {
-    const id = unescapeUnit(machine[1] ?? machine[2] ?? '')
-    return { runtime: 'nspawn', id, top: upTo(1), podUid, askRuntime: false }
+  for (const rule of RULES) {
+    const found = rule(parts)
+    if (found === undefined) continue
+    const { depth, ambiguous = false, ...placed } = found
+    const podUid = (POD_UID.exec(path)?.[1] ?? '').replaceAll('_', '-')
+    return { ...placed, ambiguous, podUid, top: `/${parts.slice(0, depth).join('/')}` }
   }
   return undefined
+}
+
+/** The outermost wins: what Docker inside Docker starts belongs to the container that holds it. */
+const ofRuntime: Rule = (parts) => {
+  const inPods = parts.some((part) => part.includes('kubepods'))
+  for (const [index, part] of parts.entries()) {
+    const depth = index + 1
+    for (const [form, runtime] of NAMED) {
+      const id = form.exec(part)?.[1]
+      if (id !== undefined) return { runtime, id, depth, ask: 'runtime' }
+    }
+    const cri = inPods ? CRI_CONTAINERD.exec(part)?.[1] : undefined
+    if (cri !== undefined) return { runtime: 'containerd', id: cri, depth, ask: 'runtime' }
+    if (BARE_ID.test(part)) {
+      const certain = parts[0] === 'docker' && index === 1
+      const runtime = inPods || (parts[0] === 'default' && index === 1) ? 'containerd' : 'docker'
+      return { runtime, id: part, depth, ask: 'runtime', ambiguous: !certain }
+    }
+    // All steps of image builds are one container: they live for seconds, and nobody knows their ids.
+    if (part === 'buildkit' && (index === 0 || (index === 1 && parts[0] === 'docker'))) {
+      return parts.length > depth ? { runtime: 'other', id: 'buildkit', depth, ask: 'nobody' } : undefined
+    }
+    if (BUILD_STEP.test(part)) return { runtime: 'other', id: 'buildkit', depth, ask: 'nobody' }
+  }
+  return undefined
+}
+
+const ofTalos: Rule = ([first, second]) => {
+  if (first === 'init' && second === undefined) return { runtime: 'talos', id: 'init', depth: 1, ask: 'nobody' }
+  if ((first !== 'system' && first !== 'podruntime') || second === undefined) return undefined
+  return { runtime: 'talos', id: second, depth: 2, ask: 'nobody' }
+}
+
+const ofLxc: Rule = ([first = '', second]) => {
+  if ((first === 'lxc' || first === 'lxc.payload') && second !== undefined) {
+    return { runtime: 'lxc', id: second, depth: 2, ask: 'nobody' }
+  }
+  const id = /^lxc\.payload\.(.+)$/.exec(first)?.[1]
+  return id === undefined ? undefined : { runtime: 'lxc', id, depth: 1, ask: 'nobody' }
+}
+
+/** systemd-nspawn and what else registers with systemd-machined (systemd-nspawn(1), org.freedesktop.machine1(5)). */
+const ofMachined: Rule = ([first, second = '']) => {
+  if (first !== 'machine.slice') return undefined
+  const [, scope, service] = /^(?:machine-(.+)\.scope|systemd-nspawn@(.+)\.service)$/.exec(second) ?? []
+  if (scope === undefined && service === undefined) return undefined
+  const id = unescapeUnit(scope ?? service ?? '')
+  return { runtime: /^(?:qemu|lxc)-/.test(id) ? 'other' : 'nspawn', id, depth: 2, ask: 'nobody' }
+}
+
+/** A service of systemd, wherever its slices put it. Its id is the first slice (of a user: and the manager) and its name. */
+const ofSystemd: Rule = (parts) => {
+  const [first = ''] = parts
+  const manager = first === 'user.slice' ? parts.findIndex((part) => /^user@\d+\.service$/.test(part)) : -1
+  if (first === 'user.slice' && manager === -1) return undefined
+  const index = parts.findIndex((part, at) => at > manager && part.endsWith('.service'))
+  const above = parts.slice(manager + 1, index)
+  if (index === -1 || !above.every((part) => part.endsWith('.slice'))) return undefined
+  const unit = unescapeUnit(parts[index] ?? '')
+  const within = manager === -1 ? above.slice(0, 1) : [first, parts[manager]]
+  return { runtime: 'systemd', id: `/${[...within, unit].join('/')}`, depth: index + 1, ask: 'systemd' }
+}
+
+const RULES: readonly Rule[] = [ofLxc, ofMachined, ofRuntime, ofTalos, ofSystemd]
+
+/** Only dashes, as the peer does; systemd escapes whatever else is no letter, digit, dot, colon or underscore. */
+function unescapeUnit(name: string): string {
+  return name.replaceAll('\\x2d', '-')
 }

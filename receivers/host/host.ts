@@ -88,5 +88,7 @@ export interface Host {
   onMembers(listener: (cgroup: Cgroup, pids: readonly number[]) => void): () => void
   /** A file's text, or undefined when it is not there (any more). Other errors are thrown. */
   read(path: string): string | undefined
+  /** What was missed or cut since the start, by what. For own telemetry. */
+  counts?(): Readonly<Record<string, number>>
   stop(): Promise<void>
 }

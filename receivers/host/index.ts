@@ -1,187 +1,105 @@
 // Starts the one knowledge of the machine that all receivers and processors share.
-import { readFileSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
-import * as z from 'zod/mini'
 import type { Logger } from '../receiver.ts'
-import { duration } from '../schema.ts'
+import { openBirths } from './births.ts'
 import { watchCgroups } from './cgroups.ts'
-import { appId, containerId } from './container_id.ts'
-import { type Placed, placeOf } from './container_path.ts'
+import { createContainers } from './containers.ts'
 import { dockerSource } from './docker.ts'
-import type { Attribution, Cgroup, Container, Host, Node } from './host.ts'
-import { readIdentity } from './identity.ts'
-import { readLayout } from './layout.ts'
+import type { Host } from './host.ts'
+import { bootMs, readIdentity } from './identity.ts'
+import { inTree, isPartOfTree, namespaceBase, readLayout } from './layout.ts'
 import { processCgroup } from './process.ts'
-import { containerAttributes } from './resource.ts'
+import { createTexts } from './resource.ts'
+import type { HostSettings } from './settings.ts'
+import { systemdSource } from './systemd.ts'
 
-const dockerEndpoint = () => {
-  const fromEnvironment = process.env.DOCKER_HOST ?? ''
-  return /^(?:unix|tcp):\/\//.test(fromEnvironment) ? fromEnvironment : 'unix:///var/run/docker.sock'
-}
+export { type HostSettings, hostSettings } from './settings.ts'
 
-/** Settings of the extension `host`. */
-export const hostSettings = z.strictObject({
-  /** Where the host's root is mounted; `/host` for an agent in a container. */
-  root_path: z._default(z.string(), '/'),
-  /** Mount point of the cgroup file systems. */
-  cgroup_root: z._default(z.string(), '/sys/fs/cgroup'),
-  /** How long an ended cgroup and its container are remembered. */
-  remember: z._default(duration(), 60_000),
-  docker: z._default(
-    z.strictObject({
-      /** A `unix://` or `tcp://` URL; DOCKER_HOST, else unix:///var/run/docker.sock. */
-      endpoint: z._default(
-        z.string().check(z.regex(/^(?:unix|tcp):\/\/.+/, { error: 'expected unix:///path or tcp://host:port' })),
-        dockerEndpoint,
-      ),
-      /** For each question. */
-      timeout: z._default(duration(), 2000),
-      /** How long an id that Docker does not know is not asked about again. */
-      negative_cache: z._default(duration(), 30_000),
-    }),
-    () => ({ endpoint: dockerEndpoint(), timeout: 2000, negative_cache: 30_000 }),
-  ),
-})
-
-export type HostSettings = z.infer<typeof hostSettings>
-
+/** A file of a process or cgroup that ended says one of these. */
 const ABSENT = new Set(['ENOENT', 'ENODEV', 'ESRCH', 'ENOTDIR'])
 
-/** Throws when the machine has no control groups to look at. Everything else that is missing only makes names plainer. */
-export async function startHost({ log, settings }: { log: Logger; settings: HostSettings }): Promise<Host> {
-  const rootPath = settings.root_path === '/' ? '' : settings.root_path.replace(/\/$/, '')
+export type HostOptions = { readonly log: Logger; readonly settings: HostSettings }
+
+/**
+ * Knows all cgroups when it returns; runtimes are asked from then on, and `refresh` waits for them.
+ * Throws when there are no control groups to look at. Whatever else is missing only makes names plainer.
+ */
+export async function startHost({ log, settings }: HostOptions): Promise<Host> {
+  const rootPath = settings.root_path.replace(/\/+$/, '')
   const proc = `${rootPath}/proc`
   const layout = readLayout(settings.cgroup_root)
-  const identity = readIdentity(rootPath)
-  const bornMs = Date.now() - Number(readFileSync('/proc/uptime', 'utf8').split(' ')[0]) * 1000
-  const node: Node = { kind: 'node', bornMs, endedMs: undefined }
-  const cgroups = watchCgroups({ root: layout.root, rememberMs: settings.remember, log })
-
-  // A cgroup's path never changes, so its place is read once. Keyed by object: an ended one goes with its cgroup.
-  const places = new WeakMap<Cgroup, Placed | undefined>()
-  const containers = new Map<Cgroup, Container>()
-  const topsById = new Map<string, Set<Cgroup>>()
+  if (isPartOfTree(layout)) {
+    log.warn('only our own part of the control groups is in sight: other containers are not', {
+      root: layout.root,
+      fix: 'start the container with --cgroupns=host and -v /sys/fs/cgroup:/sys/fs/cgroup:ro',
+    })
+  }
+  const base = namespaceBase(layout)
+  const bornMs = bootMs(proc)
+  const texts = createTexts()
+  const tree = watchCgroups({ root: layout.root, rememberMs: settings.remember, bootMs: bornMs, log })
+  const births = await openBirths(layout, tree, log)
 
   const docker = dockerSource({
-    endpoint: settings.docker.endpoint,
+    endpoint: dockerEndpoint(settings, rootPath),
     timeoutMs: settings.docker.timeout,
-    negativeMs: settings.docker.negative_cache,
-    rememberMs: settings.remember * 2,
+    negativeMs: settings.negative_cache,
+    // The last numbers of an ended cgroup may come as late as that, and ask for its name.
+    rememberMs: 2 * settings.remember,
     log,
-    onChange: (id) => {
-      for (const top of topsById.get(id) ?? []) containers.delete(top)
-    },
+    onChange: (id) => containers.changed(id),
   })
-
-  function place(cgroup: Cgroup): Placed | undefined {
-    if (!places.has(cgroup)) places.set(cgroup, placeOf(cgroup.path))
-    return places.get(cgroup)
-  }
-
-  /** Tops of containers that ended are found by path too, as long as they are remembered. */
-  const lastTops = new Map<string, Cgroup>()
-  cgroups.onChange((cgroup) => {
-    const placed = place(cgroup)
-    if (placed === undefined || placed.top !== cgroup.path) return
-    if (cgroup.endedMs === undefined) {
-      lastTops.set(cgroup.path, cgroup)
-      const tops = topsById.get(placed.id) ?? new Set()
-      topsById.set(placed.id, tops.add(cgroup))
-    }
+  const containers = createContainers({
+    tree,
+    sources: [docker],
+    units: systemdSource({ rootPath, timeoutMs: settings.systemd.timeout, negativeMs: settings.negative_cache }),
+    skipSystemUnits: settings.systemd.skip_system_units,
+    texts,
   })
-  for (const cgroup of cgroups.living()) {
-    const placed = place(cgroup)
-    if (placed?.top !== cgroup.path) continue
-    lastTops.set(cgroup.path, cgroup)
-    topsById.set(placed.id, (topsById.get(placed.id) ?? new Set()).add(cgroup))
-  }
-
-  const forgotten = (top: Cgroup) => top.endedMs !== undefined && cgroups.byId(top.id) === undefined
-
-  function forgetEnded(): void {
-    for (const [path, top] of lastTops) if (forgotten(top)) lastTops.delete(path)
-    for (const top of containers.keys()) if (forgotten(top)) containers.delete(top)
-    for (const [id, tops] of topsById) {
-      for (const top of tops) if (forgotten(top)) tops.delete(top)
-      if (tops.size === 0) topsById.delete(id)
-    }
-  }
-
-  function attribution(cgroup: Cgroup): Attribution {
-    const placed = place(cgroup)
-    if (placed === undefined) return { state: 'none' }
-    const top = placed.top === cgroup.path ? cgroup : (cgroups.byPath(placed.top) ?? lastTops.get(placed.top))
-    if (top === undefined) return { state: 'none' }
-    let container = containers.get(top)
-    if (container === undefined) {
-      const answer = placed.askRuntime ? docker.ask(placed.id) : undefined
-      if (answer?.state === 'pending') return { state: 'pending' }
-      const info = answer?.state === 'known' ? answer.info : undefined
-      const id = containerId(placed, info, Date.now())
-      if (id === undefined) return { state: 'none' }
-      const resource = containerAttributes(placed, info)
-      container = {
-        containerId: id,
-        appId: appId(id),
-        runtime: placed.runtime,
-        top,
-        resource,
-        image: info?.image ?? '',
-      }
-      // Without an answer the name is only a stand-in: it is not kept, so that a runtime that comes later is asked.
-      if (info !== undefined || !placed.askRuntime) containers.set(top, container)
-      else container = standIn(top, container)
-    }
-    return { state: 'container', container }
-  }
-
-  const standIns = new WeakMap<Cgroup, Container>()
-  /** The same object each time, so that a resource is one identity. */
-  function standIn(top: Cgroup, container: Container): Container {
-    const before = standIns.get(top)
-    if (before !== undefined) return before
-    standIns.set(top, container)
-    return container
-  }
 
   return {
-    identity,
+    identity: readIdentity(rootPath),
     layout,
-    node,
-    cgroups: () => cgroups.living(),
-    cgroup: (id) => cgroups.byId(id),
-    cgroupAt: (path) => cgroups.byPath(path),
+    node: { kind: 'node', bornMs, endedMs: undefined },
+    cgroups: () => tree.living(),
+    cgroup: (id) => tree.byId(id),
+    cgroupAt: (path) => tree.byPath(path),
     cgroupOf(pid) {
       const path = processCgroup(proc, pid, layout.canonicalController)
-      return path === undefined ? undefined : cgroups.byPath(path)
+      return path === undefined ? undefined : tree.find(inTree(base, path))
     },
-    *containers() {
-      for (const top of lastTops.values()) {
-        if (top.endedMs !== undefined) continue
-        const whose = attribution(top)
-        if (whose.state === 'container') yield whose.container
-      }
-    },
-    attribution,
+    containers: () => containers.living(),
+    attribution: (cgroup) => containers.attribution(cgroup),
     async refresh(deadlineMs) {
-      cgroups.refresh()
-      forgetEnded()
-      // Put every open question at once, then wait for the answers together.
-      for (const top of lastTops.values()) if (top.endedMs === undefined) attribution(top)
-      await Promise.race([docker.settled(), sleep(deadlineMs, undefined, { ref: false })])
+      births?.drain()
+      await tree.refresh()
+      containers.forget()
+      await Promise.race([containers.settled(), sleep(deadlineMs, undefined, { ref: false })])
     },
-    onMembers: (listener) => cgroups.onMembers(listener),
-    read(path) {
-      try {
-        return readFileSync(path, 'latin1')
-      } catch (error) {
-        if (ABSENT.has((error as NodeJS.ErrnoException).code ?? '')) return undefined
-        throw error
-      }
-    },
+    onMembers: (listener) => tree.onMembers(listener),
+    read,
+    counts: () => ({ missed_cgroup_changes: tree.missed, lost_cgroup_events: births?.lost ?? 0, cut_names: texts.cut }),
     async stop() {
-      docker.stop()
-      cgroups.stop()
+      births?.stop()
+      tree.stop()
+      await docker.stop()
     },
+  }
+}
+
+/** In a container the default is often not mounted, but the host's root with its socket is. */
+function dockerEndpoint({ docker }: HostSettings, rootPath: string): string {
+  const atRoot = `${rootPath}/run/docker.sock`
+  const isDefault = docker.endpoint === 'unix:///var/run/docker.sock'
+  return isDefault && !existsSync('/var/run/docker.sock') && existsSync(atRoot) ? `unix://${atRoot}` : docker.endpoint
+}
+
+function read(path: string): string | undefined {
+  try {
+    return readFileSync(path, 'latin1')
+  } catch (error) {
+    if (ABSENT.has((error as NodeJS.ErrnoException).code ?? '')) return undefined
+    throw error
   }
 }

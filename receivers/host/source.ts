@@ -1,17 +1,21 @@
 // Where names of containers come from: one interface for every runtime.
 import type { RuntimeInfo } from './container_id.ts'
+import type { Placed } from './container_path.ts'
 
-export type Answer =
-  | { readonly state: 'known'; readonly info: RuntimeInfo }
+export type Answer<Info> =
+  | { readonly state: 'known'; readonly info: Info }
   /** Asked, not answered yet. */
   | { readonly state: 'pending' }
   /** The runtime does not know it, did not answer in time, or is not there. */
   | { readonly state: 'unknown' }
 
+export const PENDING = { state: 'pending' } as const
+export const UNKNOWN = { state: 'unknown' } as const
+
 export interface ContainerSource {
   /** Answers at once from what is known; a question that has to be put to the runtime is put once. */
-  ask(id: string): Answer
+  ask(placed: Placed): Answer<RuntimeInfo>
   /** Resolves when no question is open. */
   settled(): Promise<void>
-  stop(): void
+  stop(): Promise<void>
 }
