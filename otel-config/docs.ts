@@ -68,10 +68,13 @@ export function configSchema({ receivers, processors, exporters, extensions }: C
     ),
     additionalProperties: false,
   })
-  type Own = { name: string; summary: string; config: z.ZodMiniType }
+  type Own = { name: string; deprecatedName?: string; summary: string; config: z.ZodMiniType }
   const own = (definitions: readonly Own[]) =>
     section(
-      definitions.map(({ name, summary, config }) => ({ name, schema: { ...schemaOf(config), description: summary } })),
+      definitions.map(({ name, deprecatedName, summary, config }) => {
+        const names = deprecatedName === undefined ? name : `(${name}|${deprecatedName})`
+        return { name: names, schema: { ...schemaOf(config), description: summary } }
+      }),
     )
   return withVariables({
     $schema: 'https://json-schema.org/draft/2020-12/schema',

@@ -4,7 +4,7 @@ import type { Components } from '../components.ts'
 import { placeText } from '../config/complaints.ts'
 import { type LoadedConfig, load, type Wanted } from '../config/load.ts'
 import { createLogger, type RootLogger } from '../logger.ts'
-import { type Service, type Surroundings, startService } from '../service/service.ts'
+import { type Surroundings, startService } from '../service/service.ts'
 import { version } from '../version.ts'
 import type { Flags } from './arguments.ts'
 import { wantedBy } from './built_in.ts'
@@ -39,12 +39,16 @@ export async function run(flags: Flags, components: Components, outside: Outside
     if (next === undefined) continue
     log.info('Config updated, restart service')
     await service.stop(STOP_MS)
-    const nextLog = next.config.service.telemetry.logs
     log.close()
-    log = createLogger(nextLog)
-    service = (await begin(next, log, outside)) ?? (await goBack(current, log, outside))
-    if (service === undefined) return 1
-    current = next
+    log = next.log
+    service = await begin(next.loaded, log, outside)
+    if (service !== undefined) current = next.loaded
+    else {
+      // A configuration can be valid and still not start: a port may be taken.
+      log.warn('The new configuration could not start: going back to the one before')
+      service = await begin(current, log, outside)
+      if (service === undefined) return 1
+    }
   }
 
   log.info('Starting shutdown...')
@@ -68,15 +72,11 @@ async function begin({ config, warnings }: LoadedConfig, log: RootLogger, outsid
   }
 }
 
-/** A new configuration can be valid and still not start: a port may be taken. */
-async function goBack(before: LoadedConfig, log: RootLogger, outside: Outside): Promise<Service | undefined> {
-  log.warn('The new configuration could not start: going back to the one before')
-  return await begin(before, log, outside)
-}
-
-function tryLoad(wanted: Wanted, components: Components, log: RootLogger): LoadedConfig | undefined {
+/** The new configuration and where its lines go; undefined when it is not valid, which has been said then. */
+function tryLoad(wanted: Wanted, components: Components, log: RootLogger) {
   try {
-    return load(wanted, components)
+    const loaded = load(wanted, components)
+    return { loaded, log: createLogger(loaded.config.service.telemetry.logs) }
   } catch (error) {
     log.error('The new configuration is not valid: the old one goes on', {
       problems: error instanceof Error ? error.message.split('\n') : String(error),

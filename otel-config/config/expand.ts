@@ -5,9 +5,12 @@ import { parseYaml } from './parse.ts'
 import { type Environment, retrieve } from './sources.ts'
 import type { Entry, Place, Tree } from './tree.ts'
 
-const MAX_ROUNDS = 1000
-const MAX_EXPANSIONS = 10_000
+/** Of one value. The Collector goes on to 1000, which takes seconds where a round has much to read. */
+const MAX_ROUNDS = 100
+/** Of a whole configuration, so that variables that hold themselves many times come to an end soon as well. */
+const MAX_EXPANSIONS = 2000
 const MAX_TEXT_CHARACTERS = 1024 * 1024
+const MAX_DEPTH = 100
 
 export type Expanded = {
   readonly tree: Tree
@@ -17,11 +20,15 @@ export type Expanded = {
 }
 
 class Refused extends Error {}
+/** Nothing more is expanded after it. */
+class Exhausted extends Refused {}
 
 export function expand(root: Tree, environment: Environment): Expanded {
   const complaints: Complaint[] = []
   const warnings: Complaint[] = []
   let expansions = 0
+  let readCharacters = 0
+  let isExhausted = false
 
   function visit(tree: Tree, path: readonly string[], place: Place, rounds: number): Tree {
     if (tree.kind === 'list') {
@@ -35,11 +42,13 @@ export function expand(root: Tree, environment: Environment): Expanded {
       }
       return { ...tree, entries }
     }
-    if (typeof tree.value !== 'string') return tree
+    if (typeof tree.value !== 'string' || isExhausted) return tree
     try {
+      if (path.length > MAX_DEPTH) throw new Exhausted('too many recursive expansions')
       return expandText(tree.value, tree, path, place, rounds)
     } catch (error) {
       if (!(error instanceof Refused)) throw error
+      isExhausted ||= error instanceof Exhausted
       complaints.push({ place, path: path.join('::'), message: error.message })
       return { ...tree, value: null }
     }
@@ -53,7 +62,8 @@ export function expand(root: Tree, environment: Environment): Expanded {
         const original = from && { ...from, text: withoutEscapes(from.text) }
         return { kind: 'scalar', value: withoutEscapes(text), place: tree.place, ...(original && { from: original }) }
       }
-      if (round >= MAX_ROUNDS || ++expansions > MAX_EXPANSIONS) throw new Refused('too many recursive expansions')
+      if (round >= MAX_ROUNDS) throw new Refused('too many recursive expansions')
+      if (++expansions > MAX_EXPANSIONS) throw new Exhausted('too many recursive expansions')
       const expression = text.slice(found.start, found.end)
       const isWhole = expression.length === text.length
       const got = get(expression)
@@ -63,6 +73,8 @@ export function expand(root: Tree, environment: Environment): Expanded {
         if (isWhole) return { kind: 'scalar', value: null, place: tree.place }
       }
       const replacement = 'unset' in got ? '' : got.text
+      readCharacters += replacement.length
+      if (readCharacters > MAX_TEXT_CHARACTERS) throw new Exhausted('expands to more than 1 MiB of text')
       if (isWhole && 'name' in got) {
         const isFile = got.scheme === 'file'
         const source = { name: got.name, order: place.order, ...(isFile ? {} : { place: tree.place }) }

@@ -23,7 +23,7 @@ export function checkService(state: Check, sections: Sections): Config['service'
   }
   const extensions = checkExtensions(state, sections, service?.entries.get('extensions'))
   const pipelines = checkPipelines(state, sections, root)
-  const telemetryEntry = service?.entries.get('telemetry') ?? { ...root, value: EMPTY(root) }
+  const telemetryEntry = service?.entries.get('telemetry') ?? { ...root, value: emptyMap(root) }
   const telemetry = checkFields(telemetrySettings, telemetryEntry, ['service', 'telemetry'])
   state.add(telemetry.complaints)
   if (service?.entries.has('telemetry')) state.tree = replace(state.tree, ['service', 'telemetry'], telemetry.tree)
@@ -31,7 +31,7 @@ export function checkService(state: Check, sections: Sections): Config['service'
   return telemetry.value && { extensions, pipelines, telemetry: telemetry.value }
 }
 
-const EMPTY = (entry: Entry) => ({ kind: 'map', entries: new Map(), place: entry.keyPlace }) as const
+const emptyMap = (entry: Entry) => ({ kind: 'map', entries: new Map(), place: entry.keyPlace }) as const
 
 function checkExtensions(state: Check, sections: Sections, entry: Entry | undefined): string[] {
   if (entry === undefined || (entry.value.kind === 'scalar' && entry.value.value === null)) return []

@@ -50,8 +50,8 @@ export function deliverTo(receiver: string, pipelines: readonly RunningPipeline[
     for (const [at, pipeline] of mine.entries()) {
       // Processors change points, so each pipeline but the last gets its own.
       const isLast = at === mine.length - 1
-      const own_ = isLast ? batch : { ...batch, points: batch.points.map((point) => ({ ...point })) }
-      const isTaken = pass(pipeline, own_)
+      const given = isLast ? batch : { ...batch, points: batch.points.map((point) => ({ ...point })) }
+      const isTaken = pass(pipeline, given)
       ;(isTaken ? own.accepted : own.refused).add(length, { receiver, transport: 'kernel' })
     }
   }
