@@ -26,6 +26,6 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
 export function requires(...what: Requirement[]): { skip?: string } {
   const reasons = what.map((name) => missing[name]()).filter((reason) => reason !== undefined)
   if (reasons.length === 0) return {}
-  if (process.env['CI'] === 'true') throw new Error(`a test cannot run under CI: ${reasons.join(', ')}`)
+  if (process.env.CI === 'true') throw new Error(`a test cannot run under CI: ${reasons.join(', ')}`)
   return { skip: reasons.join(', ') }
 }

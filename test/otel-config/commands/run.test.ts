@@ -107,6 +107,12 @@ test('SIGHUP takes a new configuration, keeps the old one when the new is wrong,
   await running.says('The new configuration is not valid: the old one goes on')
   assert.equal((await fetch(first)).status, 200)
 
+  writeFileSync(file, SMALL.replace('service: {', 'service: {telemetry: {logs: {output_paths: [/nowhere/log]}}, '))
+  running.child.kill('SIGHUP')
+  await running.says('The new configuration is not valid: the old one goes on', 2)
+  await running.says('output_paths: cannot open /nowhere/log')
+  assert.equal((await fetch(first)).status, 200)
+
   writeFileSync(file, SMALL.replace('200ms', '300ms'))
   running.child.kill('SIGHUP')
   await running.says('Config updated, restart service')

@@ -103,9 +103,11 @@ test('variables that hold themselves come to an end', () => {
     '${env:X}${env:X}',
     'a: {b: ${env:X}}',
     `${'x'.repeat(4000)}\${X}`,
+    '- ${X}\n'.repeat(50),
+    '{a: &a [${X}], b: *a}',
   ]) {
     const { complaints } = expanded('${env:X}', { X: text })
-    assert.ok(complaints.length > 0, text)
+    assert.equal(complaints.length, 1, text)
     for (const { message } of complaints) assert.match(message, /too many recursive expansions|more than 1 MiB/)
   }
 })

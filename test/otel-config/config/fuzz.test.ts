@@ -79,15 +79,16 @@ test('fifteen hundred damaged configurations are each accepted or complained of'
   const outcomes = { fine: 0, refused: 0 }
   for (let round = 0; round < 1500; round++) {
     const text = mutated(SEEDS[next(SEEDS.length)] ?? '', next)
-    const start = process.cpuUsage()
+    const before = process.cpuUsage()
     const environment = { FILE: text, A: next(2) === 0 ? mutated('[${A}]', next) : 'x' }
     const { config, complaints } = examine({ configs: ['env:FILE'], sets: [], environment }, components)
     assert.equal(config === undefined, complaints.length > 0, text)
     if (config === undefined)
       assert.match(new ConfigError(complaints).message, /\d+ problems?\. Nothing was started\.$/)
     outcomes[config === undefined ? 'refused' : 'fine']++
-    const usedMs = process.cpuUsage(start).user / 1000 // not the clock: other tests run beside this one
-    assert.ok(usedMs < 5000, `took ${usedMs} ms: ${JSON.stringify(text)}`)
+    // Of processor time, because on a busy machine the other kind says nothing.
+    const ms = process.cpuUsage(before).user / 1000
+    assert.ok(ms < 5000, `took ${ms} ms: ${JSON.stringify(environment)}`)
   }
   // Both have to occur, or the mutations are too weak or too strong to tell anything.
   assert.ok(outcomes.fine > 5 && outcomes.refused > 500, JSON.stringify(outcomes))
@@ -122,11 +123,11 @@ const LARGE: Readonly<Record<string, string>> = {
 }
 
 for (const [what, text] of Object.entries(LARGE)) {
-  test(`${what} end within ten seconds`, () => {
-    const startMs = performance.now()
+  test(`${what} end within ten seconds of processor time`, () => {
+    const before = process.cpuUsage()
     const { complaints } = examine({ configs: ['env:FILE'], sets: [], environment: { FILE: text } }, components)
     assert.ok(complaints.length > 0)
-    assert.ok(performance.now() - startMs < 10_000)
+    assert.ok(process.cpuUsage(before).user < 10_000_000)
   })
 }
 

@@ -112,7 +112,7 @@ test(
     assert.deepEqual(Object.fromEntries(points), {
       ...about(V1, {
         'resources.cpu.usage': 25.123456789,
-        'resources.cpu.limit_cores': 0.8, // of /docker; its own quota is 2, its CPU set 2 of 4
+        'resources.cpu.limit_cores': 0.8, // of /docker; it had a quota itself once, and its CPU set is 2 of 4
         'resources.cpu.throttled': 1.512345678,
         'resources.cpu.periods': 90,
         'resources.cpu.throttled_periods': 11,

@@ -1,0 +1,149 @@
+// Parts of the machine are missing or go away: the rest goes on, and the log says once what is missing and what would
+// change it.
+import assert from 'node:assert/strict'
+import { type ChildProcess, execFile, spawn } from 'node:child_process'
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type TestContext, test } from 'node:test'
+import { promisify } from 'node:util'
+import { type Agent, startAgent } from '../agent.ts'
+import { type Container, startDocker } from '../containers/docker.ts'
+import { atEnd } from '../ending.ts'
+import { requires } from '../requires.ts'
+import { until } from '../until.ts'
+
+const USAGE = 'container_resources_cpu_usage_seconds_total'
+const DELAY = 'container_resources_cpu_delay_seconds_total'
+const needs = requires('root', 'addon', 'docker', 'bpf')
+const fast = { collection_interval: '1s' }
+const receivers = { delay_accounting: fast, cgroup: fast }
+
+test(
+  'a Docker daemon that is killed and comes back keeps the names, and new containers get theirs',
+  needs,
+  async (t) => {
+    const daemon = await startDaemon(t)
+    const { run } = await startDocker(t, 'daemon', daemon.url)
+    const before = await run('before', { command: ['sleep', '1000'] })
+    const agent = await startAgent(t, { receivers, extensions: { host: { docker: { endpoint: daemon.url } } } })
+    await until('its name is known', () => has(agent, USAGE, before))
+
+    await daemon.kill()
+    await until('the log says it', () => agent.said(/docker/i).some((line) => line.includes('\twarn\t')))
+    const meanwhile = await agent.scrape()
+    assert.ok(meanwhile.value(USAGE, labelsOf(before)) !== undefined, 'the name stays while the daemon is away')
+    assert.ok(meanwhile.value(DELAY, labelsOf(before)) !== undefined)
+
+    await daemon.start()
+    const after = await run('after', { command: ['sleep', '1000'] })
+    await until('the new one is known', () => has(agent, USAGE, after))
+    assert.ok(await has(agent, USAGE, before))
+    assertSaidOnce(agent)
+  },
+)
+
+test('without any container runtime, containers are told apart by their cgroups', needs, async (t) => {
+  const { run } = await startDocker(t, 'noruntime')
+  const { id } = await run('one', { command: ['sleep', '1000'] })
+  const agent = await startAgent(t, {
+    receivers,
+    extensions: { host: { docker: { endpoint: 'unix:///run/leadline-nowhere.sock' } } },
+  })
+  const labels = { container_id: `/docker/${id.slice(0, 12)}` }
+  const page = await until('both sources tell of it', async () => {
+    const page = await agent.scrape()
+    return [USAGE, DELAY].every((metric) => page.value(metric, labels) !== undefined) ? page : undefined
+  })
+  assert.ok(page.value('container_info', labels) !== undefined)
+  const told = agent.said(/leadline-nowhere\.sock/).filter((line) => !line.includes('Starting leadline'))
+  assert.equal(told.length, 1, agent.log())
+  assertSaidOnce(agent)
+})
+
+test('without permission for BPF, delays come from taskstats', needs, async (t) => {
+  const { run } = await startDocker(t, 'nobpf')
+  const burner = await run('burner', { flags: ['--cpuset-cpus', '0'], command: ['burner', '2'] })
+  const agent = await startAgent(t, { receivers, under: without('bpf', 'perfmon', 'sys_admin') })
+  await until('delays grow', async () => ((await agent.scrape()).value(DELAY, labelsOf(burner)) ?? 0) > 0.5)
+  assert.ok(await has(agent, USAGE, burner))
+  assert.match(agent.said(/CAP_BPF/).join('\n'), /fix/)
+  assertSaidOnce(agent)
+})
+
+test('without BPF and taskstats, what the cgroups tell goes on', needs, async (t) => {
+  const { run } = await startDocker(t, 'nothing')
+  const one = await run('one', { command: ['sleep', '1000'] })
+  const agent = await startAgent(t, { receivers, under: without('bpf', 'perfmon', 'sys_admin', 'net_admin') })
+  await until('cgroup goes on', () => has(agent, USAGE, one))
+  assert.equal((await agent.scrape()).all(DELAY).length, 0, 'absent is better than zero')
+  assert.equal(agent.said(/\terror\t.*delay_accounting/).length, 1, agent.log())
+  assert.match(agent.said(/\terror\t.*delay_accounting/).join('\n'), /fix.*CAP_NET_ADMIN/)
+  assertSaidOnce(agent)
+})
+
+test('on a host with cgroup v1 only, all is known by the v1 hierarchies', needs, async (t) => {
+  const { run } = await startDocker(t, 'v1')
+  const burner = await run('burner', { flags: ['--cpuset-cpus', '0'], command: ['burner', '2'] })
+  // A mount namespace in which the v2 tree is not there: what a v1-only host shows to a process.
+  const hide = ['unshare', '--mount', 'sh', '-c', 'umount -l "$0" && exec "$@"', '/sys/fs/cgroup/unified']
+  if (!existsSync('/sys/fs/cgroup/unified/cgroup.procs')) return t.skip('needs a hybrid host')
+  const agent = await startAgent(t, { receivers, under: hide })
+  await until('usage grows', async () => ((await agent.scrape()).value(USAGE, labelsOf(burner)) ?? 0) > 0.5)
+  await until('delay grows', async () => ((await agent.scrape()).value(DELAY, labelsOf(burner)) ?? 0) > 0.5)
+  assertSaidOnce(agent)
+})
+
+const labelsOf = ({ name }: Container) => ({ container_id: `/docker/${name}` })
+const has = async (agent: Agent, metric: string, container: Container) =>
+  (await agent.scrape()).value(metric, labelsOf(container)) !== undefined
+
+/** Root without these capabilities, from the start and for good (capabilities(7), bounding set). */
+function without(...capabilities: string[]): string[] {
+  const dropped = capabilities.map((name) => `-${name}`).join(',')
+  return ['setpriv', `--bounding-set=${dropped}`, `--inh-caps=${dropped}`]
+}
+
+/** No line that warns or complains may come twice: the time in front is not part of it. */
+function assertSaidOnce(agent: Agent): void {
+  const lines = agent.said(/\t(?:warn|error)\t/).map((line) => line.slice(line.indexOf('\t')))
+  assert.deepEqual(lines, [...new Set(lines)])
+}
+
+type Daemon = { readonly url: string; start(): Promise<void>; kill(): Promise<void> }
+
+/** A dockerd of our own, whose containers outlive it; it ends with the test. */
+async function startDaemon(t: TestContext): Promise<Daemon> {
+  const folder = mkdtempSync(join(tmpdir(), 'leadline-dockerd-'))
+  const url = `unix://${folder}/docker.sock`
+  let child: ChildProcess | undefined
+  let said = ''
+  const gone = () => child === undefined || child.exitCode !== null || child.signalCode !== null
+  const flags = ['--data-root', `${folder}/data`, '--exec-root', `${folder}/exec`, '--pidfile', `${folder}/pid`]
+
+  async function start(): Promise<void> {
+    const started = spawn('dockerd', [...flags, '-H', url, '--bridge=none', '--iptables=false', '--live-restore'], {
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    started.stderr.setEncoding('utf8').on('data', (chunk: string) => (said += chunk))
+    child = started
+    await until('our dockerd answers', async () => gone() || (await answers(url)), { deadlineMs: 30_000 })
+    assert.ok(!gone(), said)
+  }
+  const end = async (signal: NodeJS.Signals) => {
+    child?.kill(signal)
+    await until('our dockerd ends', gone, { deadlineMs: 20_000 })
+  }
+  atEnd(t, async () => {
+    await end('SIGTERM')
+    rmSync(folder, { recursive: true, force: true })
+  })
+  await start()
+  return { url, start, kill: () => end('SIGKILL') }
+}
+
+const answers = (url: string) =>
+  promisify(execFile)('docker', ['-H', url, 'version']).then(
+    () => true,
+    () => false,
+  )
