@@ -24,8 +24,9 @@ missing_packages() {
   command -v g++ >/dev/null || echo g++
   command -v make >/dev/null || echo make
   # BPF needs clang 14 or newer; the newest that is installed is taken (bpf/Makefile).
-  compgen -c clang | grep -qE '^clang(-(1[4-9]|[2-9][0-9]))?$' || echo clang
-  compgen -c llvm-strip | grep -qE '^llvm-strip(-[0-9]+)?$' || echo llvm
+  # No -q: it ends at the first match, and pipefail would count compgen's broken pipe as "not there".
+  compgen -c clang | grep -E '^clang(-(1[4-9]|[2-9][0-9]))?$' >/dev/null || echo clang
+  compgen -c llvm-strip | grep -E '^llvm-strip(-[0-9]+)?$' >/dev/null || echo llvm
   [ -e /usr/include/bpf/libbpf.h ] || echo libbpf-dev
   [ -e /usr/include/libelf.h ] || echo libelf-dev
   [ -e /usr/include/zlib.h ] || echo zlib1g-dev

@@ -3,6 +3,7 @@
 import type { Meter } from '@opentelemetry/api'
 import type * as z from 'zod/mini'
 import type { Host } from '../receivers/host/host.ts'
+import type { LogChunk } from '../receivers/logs.ts'
 import type { Attributes, Logger, Metric, Metrics, Stability, Subject } from '../receivers/receiver.ts'
 
 /** An OTel Resource, one object per identity: compare by reference. */
@@ -44,6 +45,8 @@ export type ProcessorContext = {
 export interface RunningProcessor {
   /** Returns the batch to pass on: the same one changed, or another. */
   process(batch: Batch): Batch
+  /** Reads what containers wrote. What it counts there it adds to the batches of that receiver in `process`. */
+  consumeLogs?(receiver: string, chunks: readonly LogChunk[]): void
   stop?(): void | Promise<void>
 }
 

@@ -4,6 +4,7 @@
 import type { Meter } from '@opentelemetry/api'
 import type * as z from 'zod/mini'
 import type { Cgroup, Host, Node } from './host/host.ts'
+import type { LogSink } from './logs.ts'
 import type { Need } from './needs.ts'
 
 /** OpenTelemetry's stability levels (component-stability.md of the Collector). */
@@ -58,6 +59,8 @@ export type ReceiverContext = {
   readonly log: Logger
   /** For measurements of ourselves (losses, map fill). Names: `otelcol_receiver_…`. */
   readonly meter: Meter
+  /** Hands on what containers wrote, whenever there is something; not bound to `collect`. */
+  readonly logs: LogSink
   /** The id in the configuration, `type` or `type/name`. */
   readonly id: string
 }

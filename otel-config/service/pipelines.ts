@@ -1,5 +1,6 @@
 // From a receiver's batch to the exporters, through each pipeline the receiver is in.
 import type { Batch, RunningProcessor } from '../../processors/processor.ts'
+import type { LogSink } from '../../receivers/logs.ts'
 import type { Logger } from '../../receivers/receiver.ts'
 import type { Exporter } from '../exporter.ts'
 import type { OwnMetrics } from './own_metrics.ts'
@@ -53,6 +54,28 @@ export function deliverTo(receiver: string, pipelines: readonly RunningPipeline[
       const given = isLast ? batch : { ...batch, points: batch.points.map((point) => ({ ...point })) }
       const isTaken = pass(pipeline, given)
       ;(isTaken ? own.accepted : own.refused).add(length, { receiver, transport: 'kernel' })
+    }
+  }
+}
+
+/** What containers wrote goes to every processor that reads it, each instance once. Who fails says so once. */
+export function deliverLogsTo(receiver: string, pipelines: readonly RunningPipeline[], log: Logger): LogSink {
+  const readers = pipelines
+    .filter(({ receivers }) => receivers.includes(receiver))
+    .flatMap(({ id: pipeline, processors }) =>
+      processors.flatMap(({ id, running }) => (running.consumeLogs ? [{ pipeline, id, running }] : [])),
+    )
+  const failing = new Set<object>()
+
+  return (chunks) => {
+    for (const { pipeline, id, running } of readers) {
+      try {
+        running.consumeLogs?.(receiver, chunks)
+      } catch (error) {
+        const text = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        if (!failing.has(running)) log.error('Logs could not be read', { pipeline, component: id, error: text })
+        failing.add(running)
+      }
     }
   }
 }

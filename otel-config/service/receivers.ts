@@ -7,6 +7,7 @@ import type { Config, ReceiverConfig } from '../config/check.ts'
 import type { RootLogger } from '../logger.ts'
 import { within } from './deadline.ts'
 import type { OwnMetrics } from './own_metrics.ts'
+import { deliverLogsTo, type RunningPipeline } from './pipelines.ts'
 import type { Telemetry } from './service.ts'
 import type { Stops } from './stops.ts'
 
@@ -20,11 +21,12 @@ type Parts = {
   readonly telemetry: Telemetry
   readonly own: OwnMetrics
   readonly stops: Stops
+  readonly pipelines: readonly RunningPipeline[]
 }
 
 /** Those that could be started. Throws when there is none. */
 export async function startReceivers(config: Config, parts: Parts): Promise<Receivers> {
-  const { host, telemetry, own, stops } = parts
+  const { host, telemetry, own, stops, pipelines } = parts
   const running = new Map<string, RunningReceiver>()
   const reasons: string[] = []
   const wanted = new Set(Array.from(config.service.pipelines.values(), ({ receivers }) => receivers).flat())
@@ -34,8 +36,9 @@ export async function startReceivers(config: Config, parts: Parts): Promise<Rece
     const log = parts.log.with({ 'otelcol.component.id': id, 'otelcol.component.kind': 'receiver' })
     const meter = telemetry.meter(`leadline/receivers/${id}`)
     const unmet = receiver.definition.needs.filter(isUnmet)
+    const context = { host, log, meter, id, logs: deliverLogsTo(id, pipelines, log) }
     try {
-      const one = await inTime((async () => receiver.definition.start(receiver.own, { host, log, meter, id }))())
+      const one = await inTime((async () => receiver.definition.start(receiver.own, context))())
       stops.add(`receiver ${id}`, async () => one.stop?.())
       running.set(id, one)
       own.receivers.add(1, { receiver: id, state: 'running' })

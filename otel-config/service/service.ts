@@ -81,7 +81,7 @@ async function start(
     await started('exporter', id, async () => exporter.start(telemetry.meter(`leadline/exporters/${id}`)))
   }
   const pipelines = await startPipelines(config, { host, log, telemetry, exporters, stops })
-  const receivers = await startReceivers(config, { host, log, telemetry, own, stops })
+  const receivers = await startReceivers(config, { host, log, telemetry, own, stops, pipelines })
 
   const collections = collectionsOf(config, { host, log, own, receivers, pipelines })
   feeds.resolve(feedsOf(pipelines, collections))

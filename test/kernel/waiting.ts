@@ -28,7 +28,7 @@ export async function withReceiver(
 async function open({ source, history = true }: { source: Source | 'auto'; history?: boolean }) {
   const log = listeningLog()
   const host = await startHost({ log, settings: z.parse(hostSettings, { docker: { endpoint: 'unix:///nowhere' } }) })
-  const context = { host, log, meter: metrics.getMeter('test'), id: 'delay_accounting' }
+  const context = { host, log, meter: metrics.getMeter('test'), id: 'delay_accounting', logs: () => {} }
   const receiver = await delayAccounting.start({ source, history }, context)
   const made: string[] = []
   const started: ChildProcess[] = []

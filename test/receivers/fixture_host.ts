@@ -78,6 +78,7 @@ export async function started<Config, Name extends string>(
     log: listeningLog(),
     meter: createNoopMeter(),
     id: receiver.name,
+    logs: () => {},
   })
   return {
     async collect(): Promise<Collected> {
