@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { placeOf } from '../../../receivers/host/container_path.ts'
+import { randomFrom } from '../../random.ts'
 
 const A = '63425c4a8b4291744a79dd9011fddc7a1f8ffda61f65d72196aa01d00cae2e2d'
 const B = 'ba7b10d15d16e10e3de7a2dcd408a3d971169ae303f46cfad4c5453c6326fee2'
@@ -202,8 +203,7 @@ test('what lies in a container is placed where the container is, however deep', 
 })
 
 test('a path of any characters and length is answered at once', () => {
-  let random = 1
-  const next = () => (random = (random * 48271) % 0x7fffffff)
+  const next = randomFrom(1)
   const pieces = [
     '/',
     'docker',
@@ -222,7 +222,7 @@ test('a path of any characters and length is answered at once', () => {
   ]
   const start = performance.now()
   for (let i = 0; i < 50_000; i++) {
-    const path = Array.from({ length: next() % 12 }, () => pieces[next() % pieces.length]).join('')
+    const path = Array.from({ length: next(12) }, () => pieces[next(pieces.length)]).join('')
     const placed = placeOf(`/${path}`)
     if (placed !== undefined) assert.ok(placed.id !== '' && placed.top.startsWith('/'), path)
   }
