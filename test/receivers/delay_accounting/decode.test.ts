@@ -112,7 +112,10 @@ test('answers and exits are split by their lengths, and what is cut short ends t
   }
   const one = built(16)
   const both = Buffer.concat([header(1, one.length), one, header(2, one.length), one])
-  assert.deepEqual([...splitAnswers(both)].map(({ tgid }) => tgid), [1, 2])
+  assert.deepEqual(
+    [...splitAnswers(both)].map(({ tgid }) => tgid),
+    [1, 2],
+  )
   for (let cut = 0; cut < both.length; cut++) {
     const expected = cut < both.length / 2 ? 0 : 1
     assert.equal([...splitAnswers(both.subarray(0, cut))].length, expected)
