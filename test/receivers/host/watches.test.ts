@@ -1,7 +1,7 @@
 // Watches where the kernel gives none: what cannot be watched is looked at instead, which is said once, with the remedy.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -49,7 +49,8 @@ test('a directory that is gone needs no watch', (t) => {
 })
 
 test('without watches to be had, the tree is kept by looking, and it is said once with the remedy', () => {
-  // A user namespace of its own, in which the kernel grants ten watches (user_namespaces(7), fs.inotify in sysctl(5)).
+  // A user namespace of its own, in which the kernel grants ten watches. Only user.* is the namespace's own
+  // (namespaces(7)); fs.inotify.* would be everybody's.
   const script = `
     import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
     import { join } from 'node:path'
@@ -70,7 +71,7 @@ test('without watches to be had, the tree is kept by looking, and it is said onc
     tree.stop()
     rmSync(root, { recursive: true })
     console.log(JSON.stringify({ said, counts }))`
-  const limited = 'echo 10 > /proc/sys/fs/inotify/max_user_watches && exec "$@"'
+  const limited = 'echo 10 > /proc/sys/user/max_inotify_watches && exec "$@"'
   const command = [
     '--user',
     '--map-root-user',
@@ -82,7 +83,10 @@ test('without watches to be had, the tree is kept by looking, and it is said onc
     '--input-type=module',
     '-e',
   ]
+  const everybodys = () => readFileSync('/proc/sys/fs/inotify/max_user_watches', 'latin1')
+  const before = everybodys()
   const { stdout, stderr } = spawnSync('unshare', [...command, script], { encoding: 'utf8' })
+  assert.equal(everybodys(), before, 'this machine is as it was')
   assert.notEqual(stdout, '', stderr)
   const { said, counts } = JSON.parse(stdout)
   assert.deepEqual(counts, [31, 61, 1])
