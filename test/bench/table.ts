@@ -7,7 +7,7 @@ import { resourceMetrics, tableProducer } from '../../processors/producer.ts'
 import { createTable, type View } from '../../processors/table.ts'
 import type { Attributes, Metric } from '../../receivers/receiver.ts'
 
-export type Row = Record<string, string | number>
+import type { Row } from './index.ts'
 
 const METRICS = 25
 const ATTRIBUTES: readonly Attributes[] = [Object.freeze({}), Object.freeze({ kind: 'some' })]
