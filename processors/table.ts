@@ -16,6 +16,11 @@ export type TableOptions = {
   /** How long a series stays after the last subject that fed it ended. */
   readonly forgetAfterMs?: number
   readonly maxSeries?: number
+  /**
+   * Series of the dead that stay until they are delivered, however long that takes. Past this many, those that are
+   * forgotten undelivered are counted as lost. 0 when absent.
+   */
+  readonly maxHeld?: () => number
   /** Longest label value, in bytes of UTF-8. */
   readonly maxLabelBytes?: number
   /** Milliseconds since the epoch. */
@@ -48,6 +53,8 @@ export type Row = {
   readonly observedMs: number
 }
 
+export type UndeliveredRow = Row & { readonly slot: number }
+
 export interface Table {
   /**
    * Takes over all points. Gauges and updowncounters that this receiver reported before and now does not are gone.
@@ -66,6 +73,14 @@ export interface Table {
   readonly cleaned: number
   /** The rows of one metric follow one another. Neither `apply` nor `forget` may run meanwhile. */
   rows(): Iterable<Row>
+  /** Rows whose last number has not been delivered, also of counters that are not told at the moment. As `rows`. */
+  undelivered(): Iterable<UndeliveredRow>
+  /** These slots' numbers, as they were at `generation`, have arrived or are given up. */
+  deliver(slots: readonly number[], generation: number): void
+  /** Goes up with every batch. */
+  readonly generation: number
+  /** Series that were forgotten before their last number was delivered, because `maxHeld` were waiting already. */
+  readonly lost: number
 }
 
 /** A contribution's key is `attribute set × this + family`: a small integer for as long as can be. */
@@ -73,6 +88,7 @@ const MAX_FAMILIES = 4096
 
 export function createTable(options: TableOptions): Table {
   const { view, forgetAfterMs = 300_000, maxSeries = 1_000_000, maxLabelBytes = 1024, now = Date.now } = options
+  const { maxHeld } = options
   const families = new Map<string, Family>()
   const sources: Source[] = []
   const subjects = internSubjects()
@@ -84,6 +100,8 @@ export function createTable(options: TableOptions): Table {
   let unsettled: number[] = []
   let generation = 0
   let size = 0
+  let held = 0
+  let lost = 0
 
   function sourceOf(id: string): Source {
     let source = sources.find((known) => known.id === id)
@@ -270,6 +288,19 @@ export function createTable(options: TableOptions): Table {
     return true
   }
 
+  const isUndelivered = (slot: number) => store.unsettled.get(slot) > store.delivered.get(slot)
+
+  /** Whether a series that is to go stays, because its last number still has to arrive. */
+  function isHeld(slot: number): boolean {
+    if (maxHeld === undefined || !isUndelivered(slot)) return false
+    if (held >= maxHeld()) {
+      lost++
+      return false
+    }
+    held++
+    return true
+  }
+
   function forgetIn(slot: number, family: Family, nowMs: number): boolean {
     const leaving: number[] = []
     const stay = store.sweep(slot, (contribution) => {
@@ -287,8 +318,32 @@ export function createTable(options: TableOptions): Table {
     }
     // Emptied just now, or by a move: then its numbers stay to be seen for as long as those of the dead.
     if (leaving.length === 0 && !(nowMs - store.leftMs.get(slot) > forgetAfterMs)) return false
+    if (isHeld(slot)) {
+      if (leaving.length > 0) store.leftMs.set(slot, Number.NEGATIVE_INFINITY)
+      return false
+    }
     removeSeries(slot)
     return true
+  }
+
+  function* slots() {
+    for (const family of families.values()) yield* family.series.values()
+  }
+
+  function row(slot: number): Row {
+    const family = store.family[slot]
+    const labels = store.labels[slot]
+    if (family === undefined || labels === undefined) throw new Error(`no series in slot ${slot}`)
+    return {
+      name: family.name,
+      metric: family.metric,
+      scope: sources[store.scope.get(slot)]?.id ?? '',
+      resource: labels.resource,
+      attributes: labels.attributes,
+      value: store.value.get(slot),
+      startMs: store.startMs.get(slot),
+      observedMs: store.observedMs.get(slot),
+    }
   }
 
   return {
@@ -308,6 +363,7 @@ export function createTable(options: TableOptions): Table {
     forget() {
       const nowMs = now()
       let forgotten = 0
+      held = 0
       for (const family of families.values()) {
         for (const slot of family.series.values()) if (forgetIn(slot, family, nowMs)) forgotten++
       }
@@ -326,22 +382,21 @@ export function createTable(options: TableOptions): Table {
     },
 
     *rows() {
-      for (const family of families.values()) {
-        for (const slot of family.series.values()) {
-          const labels = store.labels[slot]
-          if (labels === undefined || isSilent(slot)) continue
-          yield {
-            name: family.name,
-            metric: family.metric,
-            scope: sources[store.scope.get(slot)]?.id ?? '',
-            resource: labels.resource,
-            attributes: labels.attributes,
-            value: store.value.get(slot),
-            startMs: store.startMs.get(slot),
-            observedMs: store.observedMs.get(slot),
-          }
-        }
-      }
+      for (const slot of slots()) if (!isSilent(slot)) yield row(slot)
+    },
+
+    *undelivered() {
+      for (const slot of slots()) if (isUndelivered(slot)) yield { ...row(slot), slot }
+    },
+    deliver(delivered, at) {
+      // A slot that changed hands meanwhile belongs to a younger number.
+      for (const slot of delivered) store.delivered.set(slot, Math.max(at, store.delivered.get(slot)))
+    },
+    get generation() {
+      return generation
+    },
+    get lost() {
+      return lost
     },
   }
 }
