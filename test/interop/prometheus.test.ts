@@ -1,7 +1,7 @@
 // A real Prometheus scrapes the real agent, the Collector's prometheus receiver does, and promtool reads the page.
 import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { parse } from 'yaml'
@@ -61,11 +61,13 @@ async function startPrometheus(t: TestContext, target: string) {
   }
 }
 
-/** A service whose name nobody should have chosen, in the tree where systemd puts its own. */
+/** A service whose name nobody should have chosen, in the tree where systemd puts its own. (Newlines the kernel refuses.) */
 function oddService(t: TestContext): string {
-  const name = `odd "quoted" \\ back\nslash é {x="y"} ${process.pid}.service`
-  const parent = '/sys/fs/cgroup/unified/system.slice'
+  const name = `odd "quoted" \\ back\\nslash é {x="y"} ${process.pid}.service`
+  const hybrid = '/sys/fs/cgroup/unified'
+  const parent = join(existsSync(hybrid) ? hybrid : '/sys/fs/cgroup', 'system.slice')
   const folder = join(parent, name)
+  const isOurs = !existsSync(parent)
   mkdirSync(folder, { recursive: true })
   const child = spawn('sleep', ['1000'], { stdio: 'ignore' })
   writeFileSync(join(folder, 'cgroup.procs'), String(child.pid))
@@ -73,6 +75,7 @@ function oddService(t: TestContext): string {
     child.kill('SIGKILL')
     await until('its group is empty', () => readFileSync(join(folder, 'cgroup.procs'), 'utf8') === '')
     rmdirSync(folder)
+    if (isOurs) rmdirSync(parent)
   })
   return name
 }
