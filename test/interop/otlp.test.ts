@@ -1,8 +1,10 @@
 // The real agent sends what real containers do to a real OpenTelemetry Collector, which writes it to a file.
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { root } from '../../native/paths.ts'
 import { startAgent } from '../agent.ts'
 import { type Docker, startDocker } from '../containers/docker.ts'
 import { run } from '../otel-config/exporters/otlp_grpc/given.ts'
