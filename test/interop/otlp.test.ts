@@ -130,6 +130,10 @@ test('a Collector that is away and comes back: no counter has a gap or a reset, 
   const steadyPid = await inspect(docker, steady.id, '{{.State.Pid}}')
   const doomedPid = await inspect(docker, doomed.id, '{{.State.Pid}}')
   const agent = await startAgent(t, {
+    // As it ships, because memory is looked at.
+    main: join(root, 'otel-config/build/leadline.cjs'),
+    nodeFlags: ['--max-semi-space-size=2'],
+    env: { MALLOC_ARENA_MAX: '1' },
     receivers: { delay_accounting: { collection_interval: '500ms' }, cgroup: { collection_interval: '500ms' } },
     exporters: {
       otlp_grpc: { endpoint: `http://127.0.0.1:${port}`, metric_expiration: '1s', retry_on_failure: retries },
