@@ -1,6 +1,5 @@
 // What the agent itself takes of the machine, in the Collector's names (service/telemetry's documentation.md).
 // Where Go's words do not fit, V8's nearest stands in, as the descriptions say.
-import { getHeapStatistics } from 'node:v8'
 import type { Meter, ObservableResult } from '@opentelemetry/api'
 
 export function observeProcess(meter: Meter): void {
@@ -19,15 +18,15 @@ export function observeProcess(meter: Meter): void {
     'otelcol_process_runtime_heap_alloc_bytes',
     'Bytes that objects in the V8 heap take.',
     'By',
-    () => getHeapStatistics().used_heap_size,
+    () => process.memoryUsage().heapUsed,
   )
   gauge(
     'otelcol_process_runtime_total_sys_memory_bytes',
-    'Bytes that V8 has reserved: heap, buffers outside of it, and its own.',
+    'Bytes that V8 has reserved: its heap, and buffers outside of it.',
     'By',
     () => {
-      const { total_heap_size: heap, external_memory: outside, malloced_memory: own } = getHeapStatistics()
-      return heap + outside + own
+      const { heapTotal, external } = process.memoryUsage()
+      return heapTotal + external
     },
   )
 }
