@@ -5,6 +5,7 @@
 // ended stays in the sum until it is forgotten and then goes into the base: a counter never goes down, and never
 // loses what came last.
 import type { Attributes, Metric } from '../receivers/receiver.ts'
+import { createDelivery } from './delivery.ts'
 import { type AttributeSet, internAttributes, internLabels, internSubjects, type View } from './interning.ts'
 import type { Batch, Point, Resource } from './processor.ts'
 import { createStore, type Family, NONE, type Source } from './series.ts'
@@ -88,20 +89,18 @@ const MAX_FAMILIES = 4096
 
 export function createTable(options: TableOptions): Table {
   const { view, forgetAfterMs = 300_000, maxSeries = 1_000_000, maxLabelBytes = 1024, now = Date.now } = options
-  const { maxHeld } = options
   const families = new Map<string, Family>()
   const sources: Source[] = []
   const subjects = internSubjects()
   const attributeSets = internAttributes()
   const labelSets = internLabels(view, maxLabelBytes)
   const store = createStore()
+  const delivery = createDelivery(store, options.maxHeld)
   const refusals = { values: 0, series: 0, kinds: 0, duplicates: 0 }
   /** Series to add up anew at the end of the batch. */
   let unsettled: number[] = []
   let generation = 0
   let size = 0
-  let held = 0
-  let lost = 0
 
   function sourceOf(id: string): Source {
     let source = sources.find((known) => known.id === id)
@@ -288,19 +287,6 @@ export function createTable(options: TableOptions): Table {
     return true
   }
 
-  const isUndelivered = (slot: number) => store.unsettled.get(slot) > store.delivered.get(slot)
-
-  /** Whether a series that is to go stays, because its last number still has to arrive. */
-  function isHeld(slot: number): boolean {
-    if (maxHeld === undefined || !isUndelivered(slot)) return false
-    if (held >= maxHeld()) {
-      lost++
-      return false
-    }
-    held++
-    return true
-  }
-
   function forgetIn(slot: number, family: Family, nowMs: number): boolean {
     const leaving: number[] = []
     const stay = store.sweep(slot, (contribution) => {
@@ -318,7 +304,7 @@ export function createTable(options: TableOptions): Table {
     }
     // Emptied just now, or by a move: then its numbers stay to be seen for as long as those of the dead.
     if (leaving.length === 0 && !(nowMs - store.leftMs.get(slot) > forgetAfterMs)) return false
-    if (isHeld(slot)) {
+    if (delivery.isHeld(slot)) {
       if (leaving.length > 0) store.leftMs.set(slot, Number.NEGATIVE_INFINITY)
       return false
     }
@@ -363,7 +349,7 @@ export function createTable(options: TableOptions): Table {
     forget() {
       const nowMs = now()
       let forgotten = 0
-      held = 0
+      delivery.recount()
       for (const family of families.values()) {
         for (const slot of family.series.values()) if (forgetIn(slot, family, nowMs)) forgotten++
       }
@@ -386,17 +372,14 @@ export function createTable(options: TableOptions): Table {
     },
 
     *undelivered() {
-      for (const slot of slots()) if (isUndelivered(slot)) yield { ...row(slot), slot }
+      for (const slot of slots()) if (delivery.isUndelivered(slot)) yield { ...row(slot), slot }
     },
-    deliver(delivered, at) {
-      // A slot that changed hands meanwhile belongs to a younger number.
-      for (const slot of delivered) store.delivered.set(slot, Math.max(at, store.delivered.get(slot)))
-    },
+    deliver: delivery.deliver,
     get generation() {
       return generation
     },
     get lost() {
-      return lost
+      return delivery.lost
     },
   }
 }

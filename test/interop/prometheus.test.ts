@@ -91,7 +91,8 @@ test('a real Prometheus and the Collector scrape everything, and promtool has no
     command: ['sleep', '1000'],
   })
   const odd = oddService(t)
-  const agent = await startAgent(t)
+  // That nobody listens at its other exporter's end is none of the page's business.
+  const agent = await startAgent(t, { exporters: { otlp_grpc: { endpoint: 'http://127.0.0.1:1' } } })
   await until('all are on the page', async () => {
     const page = await agent.scrape()
     return page.value(USAGE, { container_id: `/docker/${plain.name}` }) !== undefined && page.text.includes('odd ')
@@ -120,6 +121,8 @@ test('a real Prometheus and the Collector scrape everything, and promtool has no
   })
 
   await until('Prometheus has it', async () => (await prometheus.query(USAGE)).length > 0, { deadlineMs: 30_000 })
+  const [retries] = await prometheus.query('otelcol_exporter_retries_total{exporter="otlp_grpc"}')
+  assert.ok(Number(retries?.value[1]) > 0)
   const [up] = await prometheus.query('up')
   assert.equal(up?.value[1], '1')
   assert.deepEqual(

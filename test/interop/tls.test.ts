@@ -1,10 +1,11 @@
 // The way to a real Collector that wants TLS, and client certificates; and what people are told when it does not work.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { type AddressInfo, connect, createServer } from 'node:net'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { createServer as createTlsServer } from 'node:tls'
 import { atEnd } from '../ending.ts'
 import { run } from '../otel-config/exporters/otlp_grpc/given.ts'
 import { batch, cgroup, point, resource } from '../processors/given.ts'
@@ -118,6 +119,29 @@ test('files that are not there or hold something else stop the start, with the s
   await assert.rejects(start({ ca_file: join(folder, 'empty.pem') }), /empty.pem: holds no PEM · fix:/)
   const { cert, serverKey } = certificates(folder)
   await assert.rejects(start({ cert_file: cert, key_file: serverKey }), /certificate and key cannot be used: .* · fix:/)
+})
+
+test('the name that is wanted goes into the handshake, by which gateways choose', async (t) => {
+  const files = certificates(scratch(t))
+  const names: (string | undefined)[] = []
+  const server = createTlsServer({
+    key: readFileSync(files.serverKey),
+    cert: readFileSync(files.serverCert),
+    ALPNProtocols: ['h2'],
+    SNICallback(name, done) {
+      names.push(name)
+      done(null)
+    },
+  })
+  server.on('error', () => {}).on('secureConnection', (socket) => socket.on('error', () => {}).destroy())
+  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
+  atEnd(t, () => server.close())
+  const { port } = server.address() as AddressInfo
+  const tls = { ca_file: files.ca, server_name_override: 'collector.test' }
+  const exporter = await run(t, { endpoint: `127.0.0.1:${port}`, tls })
+  exporter.consume(counter())
+  await until('a handshake', () => names.length > 0)
+  assert.equal(names[0], 'collector.test')
 })
 
 test('gzip makes less of it on the wire', { ...WITH_BUILD, ...requires('go') }, async (t) => {

@@ -1,6 +1,6 @@
 // TLS for the way to the server. Files are read for each new connection, so that renewed certificates are taken up.
 import { readFileSync } from 'node:fs'
-import { checkServerIdentity, createSecureContext, getCACertificates, type PeerCertificate } from 'node:tls'
+import { createSecureContext, getCACertificates } from 'node:tls'
 import { type ChannelCredentials, credentials } from '@grpc/grpc-js'
 import { parseDestination } from './endpoint.ts'
 import type { Settings } from './settings.ts'
@@ -15,13 +15,8 @@ export function channelCredentials({ endpoint, tls }: Settings): ChannelCredenti
   const cert = pem(tls.cert_file, tls.cert_pem, 'cert_file')
   const key = pem(tls.key_file, tls.key_pem, 'key_file')
   const system = ca === undefined || tls.include_system_ca_certs_pool ? systemCertificates() : []
-  const override = tls.server_name_override
-  return credentials.createFromSecureContext(secureContext(), {
-    rejectUnauthorized: !tls.insecure_skip_verify,
-    ...(override !== undefined && {
-      checkServerIdentity: (_: string, certificate: PeerCertificate) => checkServerIdentity(override, certificate),
-    }),
-  })
+  const made = credentials.createFromSecureContext(secureContext(), { rejectUnauthorized: !tls.insecure_skip_verify })
+  return tls.server_name_override === undefined ? made : withServerName(made, tls.server_name_override)
 
   function secureContext() {
     try {
@@ -41,6 +36,17 @@ export function channelCredentials({ endpoint, tls }: Settings): ChannelCredenti
       )
     }
   }
+}
+
+/**
+ * The name goes into the handshake, by which gateways choose whom they lead to, and the certificate has to carry it.
+ * grpc-js takes it as an option of the channel, which the SDK does not pass on.
+ */
+function withServerName(made: ChannelCredentials, name: string): ChannelCredentials {
+  const connector = made._createSecureConnector.bind(made)
+  made._createSecureConnector = (target, options, call) =>
+    connector(target, { ...options, 'grpc.ssl_target_name_override': name }, call)
+  return made
 }
 
 /** As Go programs have it: what the machine trusts. What Node brings along only where the machine has nothing. */
