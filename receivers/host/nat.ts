@@ -1,6 +1,6 @@
 // Where a connection really goes: what was dialled is followed through the address translation of the socket's own
 // network namespace and then of the host's, by conntrack. Tuples are compared, not status bits: IPVS sets none.
-import { type Netlink, openNetlink } from '../../native/index.ts'
+import { type Netlink, type NetlinkOptions, openNetlink } from '../../native/index.ts'
 import type { Logger } from '../receiver.ts'
 import { isLoopback, unmapped } from './address.ts'
 import {
@@ -14,6 +14,7 @@ import {
   NFNLGRP_CONNTRACK_NEW,
   type Tuple,
 } from './conntrack.ts'
+import { translatedTcpFilter } from './conntrack_filter.ts'
 import { openNamespaceIds } from './namespace_ids.ts'
 import type { Namespaces } from './namespaces.ts'
 import { datagrams } from './netlink.ts'
@@ -85,7 +86,7 @@ export function openNat(namespaces: Namespaces, log: Logger): Nat {
   const counts = { asked: 0, saved: 0, lostEvents: 0, overflows: 0 }
   const stopForgetting = namespaces.onEnd((netns) => untrackedUntilMs.delete(netns))
 
-  function open(doing: string, options: { groups?: number[]; bufferBytes?: number; allNamespaces?: boolean }) {
+  function open(doing: string, options: Partial<NetlinkOptions>) {
     try {
       const netlink = namespaces.within(namespaces.initial, (namespace) =>
         openNetlink({ protocol: NETLINK_NETFILTER, ...options, ...(namespace !== undefined && { namespace }) }),
@@ -106,7 +107,7 @@ export function openNat(namespaces: Namespaces, log: Logger): Nat {
   }
 
   function listen(): { netlink: Netlink; all: boolean } | undefined {
-    const options = { groups: [NFNLGRP_CONNTRACK_NEW], bufferBytes: BUFFER_BYTES }
+    const options = { groups: [NFNLGRP_CONNTRACK_NEW], bufferBytes: BUFFER_BYTES, filter: translatedTcpFilter() }
     const all = open('hear of new translations in the network namespaces of containers', {
       ...options,
       allNamespaces: true,
