@@ -57,7 +57,8 @@ function translating(t: TestContext): Namespace {
       ip6 daddr fd03::1 tcp dport 82 dnat ip6 to [fd03::2]:8080
       ip6 daddr fd03::1 tcp dport 8081 dnat ip6 to fd03:0:0:1::1
       ip6 daddr fd03::1 tcp dport 8082 dnat ip6 to fd04::1
-    } }`,
+    }
+    }`,
   )
   return namespace
 }
@@ -79,7 +80,8 @@ test(
       openIn(t, namespace, { groups, filter: translatedTcpFilter() }),
     ]
     const dialled = await dial(namespace, ...DIALS)
-    namespace.run('sh', '-c', `echo x | busybox nc -u -w 1 10.3.0.1 82 || true`)
+    const udp = `IO::Socket::INET->new(Proto => 'udp', PeerAddr => '10.3.0.1:82')->send('x')`
+    namespace.run('perl', '-MIO::Socket::INET', '-e', udp)
     const everything = heard(all)
     const direct = DIALS.filter(
       ({ to, port }, i) => dialled[i]?.reached === (to.includes(':') ? `[${to}]:${port}` : `${to}:${port}`),
