@@ -31,10 +31,15 @@ const ASK_AGAIN_MS = 1000
 const LIST_AGAIN_MS = 30_000
 
 export function openNamespaceIds(namespaces: Namespaces): NamespaceIds {
-  const open = (groups: readonly number[]) =>
-    namespaces.within(namespaces.initial, (namespace) =>
-      openNetlink({ protocol: NETLINK_ROUTE, groups, ...(namespace !== undefined && { namespace }) }),
-    )
+  function open(groups: readonly number[]) {
+    try {
+      return namespaces.within(namespaces.initial, (namespace) =>
+        openNetlink({ protocol: NETLINK_ROUTE, groups, ...(namespace !== undefined && { namespace }) }),
+      )
+    } catch {
+      return undefined // may not be entered: then nobody has a number for us
+    }
+  }
   const asking = open([])
   const listening = open([RTNLGRP_NSID])
   const byId = new Map<number, number>()
