@@ -1,6 +1,7 @@
 // Translated connections followed to their real end: compared with what the server says who was reached.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { readdirSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import { endpointText } from '../../receivers/host/address.ts'
 import type { Namespaces } from '../../receivers/host/namespaces.ts'
@@ -125,6 +126,32 @@ test('DNAT and SNAT in the namespace of the socket, followed by DNAT in that of 
   assert.deepEqual([dialled[0]?.reached, dialled[0]?.seenFrom.split(':')[0]], ['10.77.2.3:8080', '10.77.1.9'])
   assert.deepEqual(resolved(nat, client.inode, dialled), ['10.77.2.3:8080', 'direct'])
 })
+
+for (const end of ['fin', 'rst'] as const) {
+  test(
+    `a service with two back ends: every one of 1000 connections that end by ${end} has its own`,
+    needs,
+    async (t) => {
+      const { client, router, server } = clientRouterServer(t)
+      const backEnds = 'dnat to numgen random mod 2 map { 0 : 10.77.2.2, 1 : 10.77.2.3 }'
+      const chain = `type nat hook prerouting priority dstnat; ip daddr 10.96.0.1 tcp dport 8080 ${backEnds};`
+      router.run('nft', `table ip nat {\n chain pre { ${chain} }\n }`)
+      await serve(server, 8080)
+      const { nat } = await followed(t, router, client)
+      const dialled = await dial(
+        client,
+        ...Array.from({ length: 1000 }, (_, i) => ({ to: '10.96.0.1', port: 8080, localPort: 42_000 + i, end })),
+      )
+      const truth = dialled.map(({ reached }) => reached)
+      assert.deepEqual([...new Set(truth)].toSorted(), ['10.77.2.2:8080', '10.77.2.3:8080'])
+      assert.deepEqual(resolved(nat, client.inode, dialled), truth, 'by asking')
+      assert.equal(nat.counts().saved, 0)
+      const heard = dialled.map(({ tuple, openedMs }) => ({ ...tuple, openedMs, netns: client.inode }))
+      assert.deepEqual(nat.resolve(heard).map(said), truth, 'by what was heard')
+      assert.equal(nat.counts().saved, 1000)
+    },
+  )
+}
 
 test('DNAT of what the host itself dials', needs, async (t) => {
   const { router, server } = clientRouterServer(t)
@@ -386,4 +413,21 @@ test('what is no tuple is not asked about, and somebody who only asks hears noth
   )
   assert.deepEqual(resolved.flat(), ['unknown', 'unknown', 'unknown', 'untracked', 'untracked'])
   assert.deepEqual([nat.hears, nat.heard()], ['none', { translations: [], lost: false }])
+})
+
+test('opened and stopped again and again, nothing stays open', needs, async (t) => {
+  const namespace = makeNamespace(t)
+  const host = await startQuietHost(t)
+  host.namespaces.seen(namespace.inode, await inside(namespace, namespace.start('sleep', '600')))
+  const tuple = { source: new Uint8Array(4), sourcePort: 1, destination: new Uint8Array(4), destinationPort: 2 }
+  const round = () => {
+    const nat = openNat(host.namespaces, listeningLog())
+    nat.resolve([{ ...tuple, netns: namespace.inode }])
+    nat.stop()
+  }
+  round()
+  const held = () => ['fd', 'task'].map((what) => readdirSync(`/proc/self/${what}`).length)
+  const before = held()
+  for (let i = 0; i < 500; i++) round()
+  assert.deepEqual(held(), before, 'descriptors and threads')
 })
