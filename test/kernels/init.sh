@@ -3,6 +3,7 @@
 mount -t devtmpfs none /dev
 mount -t proc none /proc
 mount -t sysfs none /sys
+mount -t tracefs none /sys/kernel/tracing
 mount -t tmpfs none /tmp
 mount -t tmpfs none /run
 if [ "$cgroups" = v1 ]; then # from the kernel's command line
