@@ -217,13 +217,15 @@ function startCollecting(config: Config, collections: readonly Collection[], own
   return startClock(
     collections.map((collection) => {
       const settings = config.receivers.get(collection.id)?.settings
+      const intervalMs = settings?.collection_interval ?? 15_000
       const miss = (ticks: number) => own.missed.add(ticks, { receiver: collection.id })
       return {
-        intervalMs: settings?.collection_interval ?? 15_000,
+        intervalMs,
         delayMs: settings?.initial_delay ?? 0,
         tick() {
-          if (collection.isUnderWay) miss(1)
-          else collection.collect()
+          if (!collection.isUnderWay) collection.collect()
+          // One that a scrape began a moment ago serves this tick as well.
+          else if (performance.now() - collection.beganMs >= intervalMs) miss(1)
         },
         missed: miss,
       }
