@@ -60,7 +60,10 @@ export const cgroupEvents = defineCheck<Facts>({
     },
     'none is lost, and nothing is watched without BPF': ({ lost, said }) => {
       assert.equal(lost, 0)
-      assert.deepEqual(said, [])
+      assert.deepEqual(
+        said.filter(({ level, message }) => level === 'warn' || level === 'error' || message.includes('without BPF')),
+        [],
+      )
     },
   },
 })
