@@ -13,6 +13,7 @@ import { type Collection, createCollection } from './collection.ts'
 import { within } from './deadline.ts'
 import { type OwnMetrics, ownMetrics } from './own_metrics.ts'
 import { deliverTo, type RunningPipeline } from './pipelines.ts'
+import { observeProcess } from './process_metrics.ts'
 import { type Receivers, startReceivers } from './receivers.ts'
 import { createStops } from './stops.ts'
 
@@ -75,6 +76,7 @@ async function start(
   const telemetry = createTelemetry(readers, config.service.telemetry, host)
   stops.add('telemetry', (deadlineMs) => telemetry.stop(deadlineMs))
   const own = ownMetrics(telemetry.meter('leadline/service'))
+  observeProcess(telemetry.meter('leadline/service'))
 
   for (const [id, exporter] of exporters) {
     stops.add(`exporter ${id}`, (deadlineMs) => exporter.stop(deadlineMs))
