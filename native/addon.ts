@@ -8,6 +8,7 @@ type Addon = {
   readonly BpfObject: new (object: Uint8Array, options: BpfOptions) => BpfObject
   readonly OpenFiles: new (paths: readonly string[]) => OpenFiles
   readonly Taskstats: new () => Taskstats
+  exitWithin(code: number, seconds: number): void
   readFiles(paths: readonly string[]): FileContents
 }
 
@@ -18,6 +19,9 @@ export function addon(): Addon {
   loaded ??= load()
   return loaded
 }
+
+/** The addon where it is loaded already. */
+export const loadedAddon = (): Addon | undefined => loaded
 
 function load(): Addon {
   const module: { exports: unknown } = { exports: {} }
