@@ -315,6 +315,34 @@ test(
   },
 )
 
+test('a namespace that tracked nothing is followed as soon as it does', needs, async (t) => {
+  const { client, router, server } = clientRouterServer(t)
+  await serve(server, 8080)
+  const { nat } = await followed(t, router, client)
+  const before = await dial(client, { to: '10.77.2.2', port: 8080 })
+  assert.deepEqual(resolved(nat, client.inode, before), ['untracked'])
+  const asked = nat.counts().asked
+  assert.deepEqual(resolved(nat, client.inode, before), ['untracked'])
+  assert.equal(nat.counts().asked, asked + 1, 'only the host is asked again')
+  client.run(
+    'iptables',
+    '-t',
+    'nat',
+    '-A',
+    'OUTPUT',
+    '-d',
+    '10.77.2.2',
+    '-p',
+    'tcp',
+    '-j',
+    'DNAT',
+    '--to-destination',
+    '10.77.2.3',
+  )
+  const after = await dial(client, { to: '10.77.2.2', port: 8080 })
+  assert.deepEqual(resolved(nat, client.inode, [...before, ...after]), ['untracked', '10.77.2.3:8080'])
+})
+
 test('a connection that was forgotten long ago is answered by what was heard of it', needs, async (t) => {
   const { client, router, server } = clientRouterServer(t)
   router.run(
