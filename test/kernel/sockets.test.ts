@@ -9,7 +9,7 @@ import { until } from '../until.ts'
 import { dial, serve } from './dialling.ts'
 import { clientRouterServer, makeNamespace, type Namespace } from './network.ts'
 
-const needs = requires('root', 'addon')
+const needs = requires('root', 'addon', 'netfilter')
 const BOTH = [2, 10] as const
 
 async function socketsIn({ name }: Namespace, states: readonly number[], info = false): Promise<DiagSocket[]> {
