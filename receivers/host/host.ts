@@ -17,6 +17,19 @@ export type Cgroup = {
 /** The machine itself. */
 export type Node = { readonly kind: 'node'; readonly bornMs: number; readonly endedMs: undefined }
 
+/** What the sockets of one control group have to do with one address. Several may feed one series. */
+export type Flow = {
+  readonly kind: 'flow'
+  /** Names it for ever. */
+  readonly key: string
+  readonly cgroup: Cgroup
+  readonly bornMs: number
+  /** When its control group ended, or when it was forgotten because nothing had happened for long. */
+  readonly endedMs: number | undefined
+  /** Who answered after address translation, `1.2.3.4:80`; undefined where nobody knows, and for accepted connections. */
+  readonly actualDestination: string | undefined
+}
+
 export type Runtime = 'docker' | 'containerd' | 'cri-o' | 'podman' | 'systemd' | 'lxc' | 'nspawn' | 'talos' | 'other'
 
 /** A container: the subtree of its top cgroup, and what its runtime says of it. */

@@ -88,7 +88,8 @@ export async function started<Config, Name extends string>(
         record(subject, metric, value, attributes = {}) {
           const labels = Object.entries(attributes).map(([key, label]) => `${key}=${label}`)
           const key = `${metric}${labels.length > 0 ? `{${labels.join()}}` : ''}`
-          const name = subject.kind === 'node' ? key : `${key} ${subject.path}`
+          const path = subject.kind === 'flow' ? subject.cgroup.path : subject.kind === 'cgroup' ? subject.path : ''
+          const name = path === '' ? key : `${key} ${path}`
           if (points.has(name)) throw new Error(`told twice: ${name}`)
           points.set(name, value)
         },
