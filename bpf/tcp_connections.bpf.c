@@ -838,7 +838,7 @@ static __always_inline void listens(struct seq_file *seq, struct task_struct *ta
 		.tgid = task->tgid,
 		.drops = sk->sk_drops.counter,
 		.event = LISTENS,
-		.flags = sk->__sk_common.skc_family == AF_INET6,
+		.flags = BPF_CORE_READ_BITFIELD(&sk->__sk_common, skc_ipv6only),
 		.holder_cgroup = holder,
 	};
 

@@ -60,6 +60,7 @@ struct sock_common {
 	__u16 skc_num;
 	unsigned short skc_family;
 	volatile unsigned char skc_state;
+	unsigned char skc_ipv6only : 1;
 	possible_net_t skc_net;
 	unsigned long skc_flags;
 	struct in6_addr skc_v6_daddr;

@@ -1,7 +1,15 @@
 // Which destinations are told apart, and which share one name.
 import { BlockList, isIPv6 } from 'node:net'
-import { withPort } from './address.ts'
-import { OTHER } from './flows.ts'
+
+/** The destination that stands for all that are not told apart. */
+export const OTHER = 'other'
+
+/** `1.2.3.4:80`, `[2001:db8::1]:80`. */
+export const withPort = (address: string, port: number): string =>
+  address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+
+/** 127.0.0.0/8 and ::1, which mean another machine in each network namespace. */
+export const isLoopbackText = (address: string): boolean => address === '::1' || address.startsWith('127.')
 
 /** The destination as it is reported: itself, the name of the network it is in, or `other`. */
 export type Filter = (address: string, port: number) => string

@@ -2,11 +2,8 @@
 // Bounded per control group; what is one too many is folded into one flow, whose address is `other`.
 import type { Cgroup, Flow } from '../host/host.ts'
 import type { Attributes } from '../receiver.ts'
-import { isLoopback, withPort } from './address.ts'
-import type { Filter } from './filter.ts'
+import { type Filter, isLoopbackText, OTHER, withPort } from './filter.ts'
 import { NUMBERS } from './totals.ts'
-
-export const OTHER = 'other'
 
 /** What the last packets of an ended control group did is known by then. */
 const KEEP_ENDED_MS = 60_000
@@ -79,7 +76,7 @@ export function createFlows({ maxPerCgroup, forgetAfterMs, filter, hostNetns }: 
       attributes: Object.freeze({
         [asked.incoming ? 'listen_addr' : 'destination']: address,
         // 127.0.0.1 is another machine in each namespace.
-        ...(isLoopback(asked.address) && asked.netns !== hostNetns && { netns: String(asked.netns) }),
+        ...(isLoopbackText(asked.address) && asked.netns !== hostNetns && { netns: String(asked.netns) }),
       }),
       sums: new Float64Array(NUMBERS),
       active: 0,

@@ -2,7 +2,17 @@
 import type { Host } from '../host/host.ts'
 import type { Counting } from './bpf.ts'
 import type { Flows, TcpFlow } from './flows.ts'
-import { activeOf, addDifference, checkSizes, decodeKey, KEY_SIZE, type Key, minRttOf, nothingSeen, type Seen } from './totals.ts'
+import {
+  activeOf,
+  addDifference,
+  checkSizes,
+  decodeKey,
+  KEY_SIZE,
+  type Key,
+  minRttOf,
+  nothingSeen,
+  type Seen,
+} from './totals.ts'
 
 /** How long the numbers of a control group that the host does not know are kept for it. */
 const KEEP_UNKNOWN_MS = 60_000
@@ -101,7 +111,7 @@ export function createKernelSums({ counting, flows, host, forgetAfterMs }: Optio
       const { count, keys, values, valueSize } = content
       for (let i = 0; i < count; i++) {
         const at = i * KEY_SIZE
-        const cell = cellOf(keys.latin1Slice(at, at + KEY_SIZE), keys.subarray(at, at + KEY_SIZE), nowMs)
+        const cell = cellOf(keys.toString('latin1', at, at + KEY_SIZE), keys.subarray(at, at + KEY_SIZE), nowMs)
         if (cell !== undefined) take(cell, values.subarray(i * valueSize, (i + 1) * valueSize), nowMs)
       }
       prune(nowMs)

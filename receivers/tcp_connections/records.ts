@@ -1,5 +1,4 @@
 // Decodes struct record of bpf/tcp_connections.bpf.c: one connection, or one listening socket.
-import { addressText } from './address.ts'
 import { FAILURES } from './totals.ts'
 
 export const RECORD_SIZE = 112
@@ -15,9 +14,10 @@ export type Connection = {
   readonly holderCgroup: number
   readonly netns: number
   readonly pid: number
-  readonly localAddress: string
+  /** 16 bytes; IPv4 as ::ffff:a.b.c.d. */
+  readonly local: Uint8Array
   readonly localPort: number
-  readonly remoteAddress: string
+  readonly remote: Uint8Array
   readonly remotePort: number
   /** Since it was opened. */
   readonly sentBytes: number
@@ -35,8 +35,8 @@ export type Connection = {
   /** Neither closed nor shut down in both directions. */
   readonly active: boolean
   readonly resetReceived: boolean
-  /** A listening socket of IPv6; those may take IPv4 too. */
-  readonly ipv6: boolean
+  /** A listening socket that takes no IPv4. */
+  readonly v6only: boolean
 }
 
 /** Undefined for what is no such record. */
@@ -50,14 +50,14 @@ export function decodeConnection(bytes: Buffer, at = 0): Connection | undefined 
   const u32 = (place: number) => bytes.readUInt32LE(at + place)
   return {
     event,
-    socket: bytes.latin1Slice(at, at + 8),
+    socket: bytes.toString('latin1', at, at + 8),
     cgroup: u64(8),
     holderCgroup: u64(104),
     netns: u32(64),
     pid: u32(88),
-    localAddress: addressText(bytes, at + 16),
+    local: bytes.subarray(at + 16, at + 32),
     localPort: bytes.readUInt16LE(at + 68),
-    remoteAddress: addressText(bytes, at + 32),
+    remote: bytes.subarray(at + 32, at + 48),
     remotePort: bytes.readUInt16LE(at + 70),
     sentBytes: u64(48),
     receivedBytes: u64(56),
@@ -69,7 +69,7 @@ export function decodeConnection(bytes: Buffer, at = 0): Connection | undefined 
     failure,
     active: event !== 'listens' && (flags & 4) !== 0,
     resetReceived: event !== 'listens' && (flags & 8) !== 0,
-    ipv6: event === 'listens' && (flags & 1) !== 0,
+    v6only: event === 'listens' && (flags & 1) !== 0,
   }
 }
 

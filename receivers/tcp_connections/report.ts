@@ -69,7 +69,8 @@ function reportResets(flow: TcpFlow, out: Out): void {
   const sent = sums[RESETS_SENT] ?? 0
   const received = sums[RESETS_RECEIVED] ?? 0
   if (sent > 0) out.record(flow, 'container.net.tcp.resets', sent, extended(attributes, 'direction', 'sent'))
-  if (received > 0) out.record(flow, 'container.net.tcp.resets', received, extended(attributes, 'direction', 'received'))
+  if (received > 0)
+    out.record(flow, 'container.net.tcp.resets', received, extended(attributes, 'direction', 'received'))
 }
 
 const extensions = new WeakMap<Attributes, Map<string, Attributes>>()

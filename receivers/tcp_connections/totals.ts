@@ -1,6 +1,7 @@
 // Decodes what bpf/tcp_connections.bpf.c sums in its map `totals`: struct key → struct totals.
 import type { MapContent } from '../../native/index.ts'
-import { addressText, withPort } from './address.ts'
+import { addressText } from '../host/address.ts'
+import { withPort } from './filter.ts'
 
 /** Upper bounds of the histograms in seconds, as `bounds_us` has them; one bucket more for what is above. */
 export const BOUNDS_S: readonly number[] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
@@ -73,7 +74,7 @@ export function decodeKey(bytes: Buffer): Key | undefined {
   return {
     cgroup: Number(bytes.readBigUInt64LE(0)),
     netns: bytes.readUInt32LE(24),
-    address: kind.state === 'folded' ? '' : addressText(bytes, 8),
+    address: kind.state === 'folded' ? '' : addressText(bytes.subarray(8, 24)),
     port: bytes.readUInt16LE(28),
     ...kind,
   }

@@ -1,0 +1,114 @@
+// Who can be reached where: listening sockets, as a pass found them in the hands of processes. A socket is of the
+// control group of whoever holds it, since it may have been made elsewhere (socket activation, prefork).
+import { addressText, isUnspecified, unmapped } from '../host/address.ts'
+import type { Cgroup, Host } from '../host/host.ts'
+import type { Attributes } from '../receiver.ts'
+import { isLoopbackText, withPort } from './filter.ts'
+
+/** What is known of one listening socket. */
+export type Listening = {
+  readonly socket: string
+  readonly netns: number
+  /** 16 bytes; IPv4 as ::ffff:a.b.c.d. */
+  readonly local: Uint8Array
+  readonly localPort: number
+  /** A socket of IPv6 that takes IPv4 as well. */
+  readonly bothFamilies: boolean
+  /** Connections thrown away since it was made. */
+  readonly drops: number
+  /** Whose process holds it. */
+  readonly holderCgroup: number
+}
+
+/** Addresses of a namespace in text, of one family; undefined where they cannot be read. */
+export type AddressesOf = (netns: number, family: 4 | 6) => readonly string[] | undefined
+
+export type Listens = {
+  /** All that there are now. */
+  seen(sockets: Iterable<Listening>): void
+  /** An address at a time, each once per control group. */
+  addresses(): Iterable<{ readonly cgroup: Cgroup; readonly attributes: Attributes }>
+  /** Connections thrown away since we know the socket, by the address that it was bound to. */
+  overflows(): Iterable<{ readonly cgroup: Cgroup; readonly attributes: Attributes; readonly drops: number }>
+}
+
+type Overflow = { readonly cgroup: Cgroup; readonly attributes: Attributes; drops: number }
+
+/** Of sockets and of addresses; a machine has a few hundred. */
+const MOST = 16_384
+
+export function createListens(host: Host, hostNetns: number, addressesOf: AddressesOf): Listens {
+  const drops = new Map<string, number>()
+  const overflows = new Map<string, Overflow>()
+  const attributeSets = new Map<string, Attributes>()
+  let now: Listening[] = []
+
+  function attributesOf(address: string, port: number, netns: number): Attributes {
+    const isLocal = isLoopbackText(address) && netns !== hostNetns
+    const key = `${address} ${port} ${isLocal ? netns : ''}`
+    let attributes = attributeSets.get(key)
+    if (attributes === undefined) {
+      attributes = Object.freeze({
+        listen_addr: withPort(address, port),
+        proxy: '',
+        ...(isLocal && { netns: String(netns) }),
+      })
+      if (attributeSets.size >= MOST) attributeSets.clear()
+      attributeSets.set(key, attributes)
+    }
+    return attributes
+  }
+
+  function expanded({ local, netns, bothFamilies }: Listening): readonly string[] {
+    const address = unmapped(local)
+    if (!isUnspecified(address)) return [addressText(address)]
+    const v4 = address.length === 4 || bothFamilies ? addressesOf(netns, 4) : []
+    const v6 = address.length === 16 ? addressesOf(netns, 6) : []
+    return v4 === undefined || v6 === undefined ? [addressText(address)] : [...v4, ...v6]
+  }
+
+  function count(socket: Listening): void {
+    const before = drops.get(socket.socket)
+    drops.set(socket.socket, socket.drops)
+    const more = socket.drops - (before ?? 0)
+    const cgroup = host.cgroup(socket.holderCgroup)
+    if (cgroup === undefined || more < 0) return
+    const address = addressText(unmapped(socket.local))
+    const key = `${cgroup.id} ${socket.netns} ${withPort(address, socket.localPort)}`
+    const overflow = overflows.get(key)
+    if (overflow !== undefined) overflow.drops += more
+    else if (overflows.size < MOST) {
+      const { proxy: _, ...attributes } = attributesOf(address, socket.localPort, socket.netns)
+      overflows.set(key, { cgroup, attributes: Object.freeze(attributes), drops: more })
+    }
+  }
+
+  return {
+    seen(sockets) {
+      now = [...sockets]
+      const counted = new Set<string>()
+      for (const socket of now) {
+        // Several processes may hold one socket: each is reachable there, but what it threw away counts once.
+        if (counted.has(socket.socket)) continue
+        counted.add(socket.socket)
+        count(socket)
+      }
+      for (const socket of drops.keys()) if (!counted.has(socket)) drops.delete(socket)
+      for (const [key, { cgroup }] of overflows) if (host.cgroup(cgroup.id) === undefined) overflows.delete(key)
+    },
+    *addresses() {
+      const told = new Set<string>()
+      for (const socket of now) {
+        const cgroup = host.cgroup(socket.holderCgroup)
+        if (cgroup === undefined) continue
+        for (const address of expanded(socket)) {
+          const key = `${cgroup.id} ${socket.netns} ${address} ${socket.localPort}`
+          if (told.has(key)) continue
+          told.add(key)
+          yield { cgroup, attributes: attributesOf(address, socket.localPort, socket.netns) }
+        }
+      }
+    },
+    overflows: () => overflows.values(),
+  }
+}
