@@ -154,6 +154,8 @@ struct record {
 	__u8 reserved[5];
 	/* Of the process that holds the descriptor; only where a pass tells. */
 	__u64 holder_cgroup;
+	/* CLOCK_MONOTONIC; 0 if we did not see it. */
+	__u64 dialled_ns;
 };
 
 struct {
@@ -502,6 +504,7 @@ static __always_inline void fill(struct record *record, const struct sock *sk, c
 	record->flags = entry->flags;
 	__builtin_memset(record->reserved, 0, sizeof(record->reserved));
 	record->holder_cgroup = 0;
+	record->dialled_ns = entry->dialled_ns;
 }
 
 /* Whether the record is on its way. */

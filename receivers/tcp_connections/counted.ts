@@ -6,7 +6,7 @@ import { createConnections } from './connections.ts'
 import type { Flows } from './flows.ts'
 import { createKernelSums } from './kernel_sums.ts'
 import type { Listening } from './listens.ts'
-import { type Connection, decodePass, decodeRing } from './records.ts'
+import { type Connection, decodePass, decodeRing, RECORD_SIZE } from './records.ts'
 import type { Source } from './source.ts'
 
 /** Conntrack forgets what was reset after 10 s; asked within 100 ms none of 40 000 was missed. */
@@ -33,12 +33,10 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
   function drain(): Set<string> {
     const bytes = counting.drain()
     const closed = new Set<string>()
-    if (bytes.length === 0) {
-      resolver?.follow(counting)
-      return closed
-    }
+    resolver?.follow(counting)
+    if (bytes.length === 0) return closed
     const told = [...decodeRing(bytes)]
-    damaged += bytes.length / (4 + RECORD_BYTES) - told.length
+    damaged += bytes.length / (4 + RECORD_SIZE) - told.length
     // What is known already keeps its answer.
     const isAsked = ({ event, socket }: Connection) => event !== 'closed' || !connections.isKnown(socket)
     const answers = resolver?.answers(told, isAsked, counting) ?? []
@@ -92,8 +90,6 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
     },
   }
 }
-
-const RECORD_BYTES = 112
 
 const listening = ({ socket, netns, local, localPort, drops, holderCgroup, v6only }: Connection): Listening => ({
   socket,

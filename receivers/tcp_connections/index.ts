@@ -2,12 +2,15 @@
 import { existsSync } from 'node:fs'
 import * as z from 'zod/mini'
 import { hasCapability } from '../capabilities.ts'
+import { watchAddresses } from '../host/addresses.ts'
+import { openNat } from '../host/nat.ts'
 import { defineReceiver } from '../receiver.ts'
 import { duration } from '../schema.ts'
+import { createResolver } from './answers.ts'
 import { openCounted } from './counted.ts'
 import { createFilter, parseNetwork, portRange } from './filter.ts'
 import { createFlows } from './flows.ts'
-import { createListens } from './listens.ts'
+import { createListens, reachable } from './listens.ts'
 import { metrics } from './metrics.ts'
 import { report } from './report.ts'
 import { startTelemetry } from './telemetry.ts'
@@ -61,14 +64,11 @@ export default defineReceiver({
     const { max_destinations: maxPerCgroup, forget_after: forgetAfterMs } = settings
     const hostNetns = host.namespaces.initial
     const flows = createFlows({ maxPerCgroup, forgetAfterMs, filter: createFilter(settings), hostNetns })
-    const source = openCounted({
-      host,
-      flows,
-      forgetAfterMs,
-      maxDestinations: maxPerCgroup,
-      resolver: undefined,
-    })
-    const listens = createListens(host, hostNetns, () => undefined)
+    const nat = openNat(host.namespaces, log)
+    const resolver = createResolver(nat)
+    const source = openCounted({ host, flows, forgetAfterMs, maxDestinations: maxPerCgroup, resolver })
+    const addresses = watchAddresses(host.namespaces)
+    const listens = createListens(host, hostNetns, (netns, family) => reachable(addresses, netns, family))
     const stopTelemetry = startTelemetry(meter, id, () => source.figures())
     log.info('connections are counted in the kernel by BPF')
 
@@ -87,6 +87,8 @@ export default defineReceiver({
       stop() {
         stopTelemetry()
         source.close()
+        nat.stop()
+        addresses.close()
       },
     }
   },

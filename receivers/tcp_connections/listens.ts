@@ -1,6 +1,7 @@
 // Who can be reached where: listening sockets, as a pass found them in the hands of processes. A socket is of the
 // control group of whoever holds it, since it may have been made elsewhere (socket activation, prefork).
 import { addressText, isUnspecified, unmapped } from '../host/address.ts'
+import type { Addresses } from '../host/addresses.ts'
 import type { Cgroup, Host } from '../host/host.ts'
 import type { Attributes } from '../receiver.ts'
 import { isLoopbackText, withPort } from './filter.ts'
@@ -33,6 +34,14 @@ export type Listens = {
 }
 
 type Overflow = { readonly cgroup: Cgroup; readonly attributes: Attributes; drops: number }
+
+/** What a socket bound to every address of a family is reachable at; not at what is valid on one link only. */
+export function reachable(addresses: Addresses, netns: number, family: 4 | 6): readonly string[] | undefined {
+  return addresses
+    .of(netns)
+    ?.filter(({ address, scope, usable }) => usable && scope !== 'link' && address.length === (family === 4 ? 4 : 16))
+    .map(({ address }) => addressText(address))
+}
 
 /** Of sockets and of addresses; a machine has a few hundred. */
 const MOST = 16_384

@@ -1,7 +1,7 @@
 // Decodes struct record of bpf/tcp_connections.bpf.c: one connection, or one listening socket.
 import { FAILURES } from './totals.ts'
 
-export const RECORD_SIZE = 112
+export const RECORD_SIZE = 120
 
 const EVENTS = ['', 'opened', 'failed', 'closed', 'lives', 'listens'] as const
 
@@ -28,6 +28,8 @@ export type Connection = {
   readonly minRttUs: number
   /** How long the handshake took; undefined where we did not see its beginning. */
   readonly connectUs: number | undefined
+  /** When it was dialled, in nanoseconds of the monotonic clock; 0 where we did not see that. */
+  readonly dialledNs: number
   /** Of a listening socket: connections that it had to throw away. */
   readonly drops: number
   /** Place in FAILURES. */
@@ -65,6 +67,7 @@ export function decodeConnection(bytes: Buffer, at = 0): Connection | undefined 
     srttUs: u32(76),
     minRttUs: u32(80),
     connectUs: u32(84) === 0 ? undefined : u32(84) - 1,
+    dialledNs: u64(112),
     drops: u32(92),
     failure,
     active: event !== 'listens' && (flags & 4) !== 0,

@@ -5,6 +5,7 @@
 //                                       Prints "established failed sentBytes mean-ns" of what it saw itself
 //   fork ADDRESS PORT COUNT RATE        the same, each by a process of its own that exits at once
 //   hold ADDRESS PORT COUNT [BYTES]     keeps COUNT open until it is killed
+//   share ADDRESS PORT COUNT [BYTES]    the same, but a child has them all, twice, and its parent is gone
 //   giveup ADDRESS PORT COUNT MS        dials without waiting and closes after MS
 //   wait ADDRESS PORT COUNT             dials and waits for however long; prints errno of each
 #define _GNU_SOURCE
@@ -220,6 +221,25 @@ static _Noreturn void hold(long count, long size)
 		pause();
 }
 
+static int share(long count, long size)
+{
+	int fds[1024];
+
+	for (long i = 0; i < count && i < 1024; i++) {
+		fds[i] = dial(0);
+		send_all(fds[i], size);
+	}
+	if (fork())
+		_exit(0);
+	for (long i = 0; i < count && i < 1024; i++)
+		dup(fds[i]);
+	setsid();
+	printf("%d\n", getpid());
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
 static int give_up(long count, long ms)
 {
 	int fds[1024];
@@ -264,6 +284,8 @@ int main(int argc, char **argv)
 		return fork_each(count, atol(argv[5]));
 	if (!strcmp(what, "hold"))
 		hold(count, argc > 5 ? atol(argv[5]) : 0);
+	if (!strcmp(what, "share"))
+		return share(count, argc > 5 ? atol(argv[5]) : 0);
 	if (!strcmp(what, "giveup"))
 		return give_up(count, atol(argv[5]));
 	if (!strcmp(what, "wait"))

@@ -1,0 +1,124 @@
+// Real connections between network namespaces, counted: against what the programs that made them saw themselves, `ss`,
+// and the kernel's own counters.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { requires } from '../requires.ts'
+import { clientRouterServer } from './network.ts'
+import { connections, keeping, killed, startReceiver } from './tcp.ts'
+
+const needs = requires('root', 'addon', 'bpf')
+
+for (const [family, address, written] of [
+  ['IPv4', '10.77.2.2', '10.77.2.2:7000'],
+  ['IPv6', 'fd77:2::2', '[fd77:2::2]:7000'],
+] as const) {
+  test(`${family}: connects, bytes, resets and accepts are exactly what was done`, needs, async (t) => {
+    const { client, server } = clientRouterServer(t)
+    await keeping(server, 'listen', family === 'IPv4' ? '0.0.0.0' : '::', 7000)
+    const receiver = await startReceiver(t)
+    const [established, failed, sent] = await connections(client, 'storm', address, 7000, 2000, 0, 'fin', 321)
+    const [reset] = await connections(client, 'storm', address, 7000, 1000, 0, 'rst')
+    await connections(client, 'wait', address, 7999, 3)
+    const destination = { destination: written }
+    const inbound = { listen_addr: written }
+    const now = await receiver.collectUntil((seen) => seen.sum('inbound.active_connections', inbound) === 0)
+    assert.deepEqual([established, failed, reset], [2000, 0, 1000])
+    assert.equal(now.sum('successful_connects', destination), 3000)
+    assert.equal(now.sum('failed_connects', destination), 0)
+    assert.equal(now.sum('active_connections', destination), 0)
+    assert.equal(now.sum('bytes_sent', destination), sent)
+    assert.equal(now.sum('bytes_received', destination), 0)
+    assert.ok(now.sum('connection.time', destination) > 0)
+    assert.equal(now.sum('resets', { ...destination, direction: 'sent' }), 1000)
+    assert.equal(now.sum('inbound.accepts', inbound), 3000)
+    assert.equal(now.sum('inbound.bytes_received', inbound), sent)
+    assert.equal(now.sum('resets', { ...inbound, direction: 'received' }), 1000)
+    const refused = { destination: written.replace('7000', '7999'), 'error.type': 'refused' }
+    assert.equal(now.sum('connect.failures', refused), 3)
+    // A listener on every address is told by the addresses that its namespace has, of the right family.
+    assert.equal(now.sum('listen.info', { listen_addr: written }), 1)
+    const both = now.sum('listen.info', { listen_addr: '10.77.2.3:7000' })
+    assert.equal(both, 1)
+    assert.equal(now.sum('listen.info', { listen_addr: '[fd77:2::3]:7000' }), family === 'IPv4' ? 0 : 1)
+  })
+}
+
+test('failures are told by their cause, and what is given up is one', needs, async (t) => {
+  const { client, router } = clientRouterServer(t)
+  router.run('iptables', '-A', 'FORWARD', '-d', '10.77.2.9', '-j', 'DROP')
+  router.run('ip', 'route', 'add', 'unreachable', '198.51.100.0/24')
+  client.run('sysctl', '-qw', 'net.ipv4.tcp_syn_retries=1', 'net.ipv4.tcp_syn_linear_timeouts=0')
+  const receiver = await startReceiver(t)
+  const [, timedOut, nobody, noNetwork] = await Promise.all([
+    connections(client, 'giveup', '10.77.2.9', 7001, 50, 200),
+    connections(client, 'wait', '10.77.2.9', 7002, 1),
+    connections(client, 'wait', '198.51.100.1', 7003, 1),
+    connections(client, 'wait', '192.0.2.1', 7004, 2),
+  ])
+  assert.deepEqual([timedOut, nobody, noNetwork], [[110], [113], [101, 101]])
+  const now = await receiver.collect()
+  const failures = (destination: string, type: string) =>
+    now.sum('connect.failures', { destination, 'error.type': type })
+  assert.equal(failures('10.77.2.9:7001', 'abandoned'), 50)
+  assert.equal(failures('10.77.2.9:7002', 'timed_out'), 1)
+  assert.equal(failures('198.51.100.1:7003', 'host_unreachable'), 1)
+  assert.equal(failures('192.0.2.1:7004', 'net_unreachable'), 2)
+  assert.equal(now.sum('failed_connects', { destination: '10.77.2.9:7001' }), 50)
+  assert.equal(now.sum('successful_connects', { destination: '10.77.2.9:7001' }), 0)
+  // The SYNs that were sent in vain: one was repeated once.
+  assert.equal(now.sum('retransmits', { destination: '10.77.2.9:7002' }), 1)
+})
+
+test('connections that were there before are counted once, with all their bytes', needs, async (t) => {
+  const { client, server } = clientRouterServer(t)
+  await keeping(server, 'listen', '0.0.0.0', 7000)
+  const { child, numbers } = await keeping(client, 'hold', '10.77.2.2', 7000, 300, 1000)
+  assert.deepEqual(numbers, [300])
+  const receiver = await startReceiver(t)
+  const destination = { destination: '10.77.2.2:7000' }
+  const inbound = { listen_addr: '10.77.2.2:7000' }
+  for (let i = 0; i < 3; i++) {
+    const now = await receiver.collect()
+    assert.equal(now.sum('successful_connects', destination), 300)
+    assert.equal(now.sum('active_connections', destination), 300)
+    assert.equal(now.sum('bytes_sent', destination), 300_000)
+    assert.equal(now.sum('inbound.accepts', inbound), 300)
+    assert.equal(now.sum('inbound.active_connections', inbound), 300)
+    assert.equal(now.sum('inbound.bytes_received', inbound), 300_000)
+  }
+  const second = await keeping(client, 'hold', '10.77.2.2', 7000, 20, 10)
+  assert.equal((await receiver.collect()).sum('active_connections', destination), 320)
+  await killed(child)
+  await killed(second.child)
+  const end = await receiver.collectUntil((seen) => seen.sum('inbound.active_connections', inbound) === 0)
+  assert.equal(end.sum('successful_connects', destination), 320)
+  assert.equal(end.sum('active_connections', destination), 0)
+  assert.equal(end.sum('bytes_sent', destination), 300_200)
+  assert.equal(end.sum('inbound.accepts', inbound), 320)
+})
+
+test('every connection of a thousand processes that live for less than a millisecond is counted', needs, async (t) => {
+  const { client, server } = clientRouterServer(t)
+  await keeping(server, 'listen', '0.0.0.0', 7000)
+  const receiver = await startReceiver(t)
+  const [established] = await connections(client, 'fork', '10.77.2.2', 7000, 1000, 0)
+  const now = await receiver.collect()
+  assert.equal(established, 1000)
+  assert.equal(now.sum('successful_connects', { destination: '10.77.2.2:7000' }), 1000)
+})
+
+test('sockets that were inherited and duplicated are one each, and end with their last holder', needs, async (t) => {
+  const { client, server } = clientRouterServer(t)
+  await keeping(server, 'listen', '0.0.0.0', 7000)
+  const receiver = await startReceiver(t)
+  const { numbers } = await keeping(client, 'share', '10.77.2.2', 7000, 40, 500)
+  const destination = { destination: '10.77.2.2:7000' }
+  const shared = await receiver.collect()
+  assert.equal(shared.sum('active_connections', destination), 40)
+  assert.equal(shared.sum('bytes_sent', destination), 20_000)
+  process.kill(numbers[0] ?? 0, 'SIGKILL')
+  const end = await receiver.collectUntil((seen) => seen.sum('active_connections', destination) === 0)
+  assert.equal(end.sum('active_connections', destination), 0)
+  assert.equal(end.sum('successful_connects', destination), 40)
+  assert.equal(end.sum('bytes_sent', destination), 20_000)
+})
