@@ -1,6 +1,7 @@
 // Who answers a connection, by the host's knowledge of address translation; and which destinations nobody translates,
 // so that the kernel need not tell of each connection there.
 import { addressText } from '../host/address.ts'
+import type { Namespaces } from '../host/namespaces.ts'
 import type { Nat, Resolution } from '../host/nat.ts'
 import type { Counting } from './bpf.ts'
 import { type Answer, UNKNOWN } from './connections.ts'
@@ -28,14 +29,14 @@ const DESTINATION_SIZE = 24
 
 type Direct = { readonly destination: Buffer; readonly text: string; readonly sinceMs: number }
 
-export function createResolver(nat: Nat): Resolver {
+export function createResolver(nat: Nat, namespaces: Pick<Namespaces, 'has' | 'seen'>): Resolver {
   /** By struct destination, the oldest first. */
   const direct = new Map<string, Direct>()
   /** `address:port` → those of all namespaces. */
   const byText = new Map<string, Set<string>>()
   /** `address:port` → when it was last translated. */
   const translatedMs = new Map<string, number>()
-  const losses = { unresolved: 0, untracked: 0 }
+  const losses = { unresolved: 0, untracked: 0, namespace_gone: 0 }
 
   function forget(key: string, counting: Counting): void {
     const known = direct.get(key)
@@ -78,11 +79,13 @@ export function createResolver(nat: Nat): Resolver {
       doubt(text, counting)
       return { actual: { address: addressText(resolution.address), port: resolution.port } }
     }
-    if (state === 'unknown' || (state === 'untracked' && translatedMs.has(text))) {
-      // Nobody tells a wrong answer: it may have been translated, and the entry is gone.
+    if (state !== 'direct' && translatedMs.has(text)) {
+      // It may have been translated, and the entry is gone: no answer is better than a wrong one.
       losses.unresolved++
       return UNKNOWN
     }
+    // Its namespace is gone. There are no translations left in there, and the host's would have been found.
+    if (state === 'unknown') losses.namespace_gone++
     if (state === 'untracked') losses.untracked++
     learn(connection, text, counting)
     return { actual: { address, port } }
@@ -91,6 +94,7 @@ export function createResolver(nat: Nat): Resolver {
   return {
     answers(connections, isAsked, counting) {
       const asked = connections.filter(isAsked)
+      for (const { netns, pid } of asked) if (!namespaces.has(netns)) namespaces.seen(netns, pid)
       const sinceBootMs = Number(process.hrtime.bigint()) / 1e6
       const resolutions = nat.resolve(
         asked.map((connection) => ({

@@ -55,7 +55,6 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
     const lost = counting.losses().ring_full
     if (lost > ringFull) connections.endUnseen()
     ringFull = lost
-    for (const { netns, pid } of living) host.namespaces?.seen(netns, pid)
     return found.filter(({ event }) => event === 'listens').map(listening)
   }
 

@@ -65,7 +65,7 @@ export default defineReceiver({
     const hostNetns = host.namespaces.initial
     const flows = createFlows({ maxPerCgroup, forgetAfterMs, filter: createFilter(settings), hostNetns })
     const nat = openNat(host.namespaces, log)
-    const resolver = createResolver(nat)
+    const resolver = createResolver(nat, host.namespaces)
     const source = openCounted({ host, flows, forgetAfterMs, maxDestinations: maxPerCgroup, resolver })
     const addresses = watchAddresses(host.namespaces)
     const listens = createListens(host, hostNetns, (netns, family) => reachable(addresses, netns, family))
