@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { type TestContext, test } from 'node:test'
 import { endpointText } from '../../receivers/host/address.ts'
-import { hostSettings, startHost } from '../../receivers/host/index.ts'
 import type { Namespaces } from '../../receivers/host/namespaces.ts'
 import { type Nat, openNat, type Resolution } from '../../receivers/host/nat.ts'
 import { atEnd } from '../ending.ts'
@@ -11,7 +10,7 @@ import { listeningLog } from '../receivers/quiet.ts'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 import { type Dialled, dial, serve } from './dialling.ts'
-import { clientRouterServer, inside, makeNamespace, type Namespace } from './network.ts'
+import { clientRouterServer, inside, makeCgroupRoot, makeNamespace, type Namespace, startQuietHost } from './network.ts'
 
 const needs = requires('root', 'addon')
 
@@ -22,8 +21,7 @@ async function followed(
   ...others: Namespace[]
 ): Promise<{ nat: Nat; log: ReturnType<typeof listeningLog> }> {
   const log = listeningLog()
-  const host = await startHost({ log, settings: hostSettings.parse({ docker: { endpoint: 'unix:///nowhere' } }) })
-  atEnd(t, () => host.stop())
+  const host = await startQuietHost(t, log)
   for (const namespace of [router, ...others]) {
     host.namespaces.seen(namespace.inode, await inside(namespace, namespace.start('sleep', '600')))
   }
@@ -147,6 +145,7 @@ test('DNAT of what the host itself dials', needs, async (t) => {
   )
   await serve(server, 8080)
   const { nat } = await followed(t, router)
+  router.run('ip', 'route', 'add', '10.96.0.0/16', 'via', '10.77.2.2')
   const dialled = await dial(router, { to: '10.96.0.1', port: 443 })
   assert.equal(dialled[0]?.reached, '10.77.2.2:8080')
   assert.deepEqual(resolved(nat, router.inode, dialled), ['10.77.2.2:8080'])
@@ -318,12 +317,12 @@ test('a connection that was forgotten long ago is answered by what was heard of 
   assert.deepEqual(nat.resolve([later]).map(said), ['untracked'], 'not for another one of the same tuple')
 })
 
-test('without capabilities it says once which are missing, and answers that it does not know', needs, () => {
+test('without capabilities it says once which are missing, and answers that it does not know', needs, (t) => {
   const script = `
     import { startHost, hostSettings } from './receivers/host/index.ts'
     import { openNat } from './receivers/host/nat.ts'
     import { listeningLog } from './test/receivers/quiet.ts'
-    const host = await startHost({ log: listeningLog(), settings: hostSettings.parse({ docker: { endpoint: 'unix:///nowhere' } }) })
+    const host = await startHost({ log: listeningLog(), settings: hostSettings.parse({ cgroup_root: process.argv[1], docker: { endpoint: 'unix:///nowhere' } }) })
     const log = listeningLog()
     const nat = openNat(host.namespaces, log)
     const address = Uint8Array.of(127, 0, 0, 1)
@@ -336,9 +335,13 @@ test('without capabilities it says once which are missing, and answers that it d
     '--bounding-set=-net_admin,-net_broadcast,-sys_admin',
     '--inh-caps=-net_admin,-net_broadcast,-sys_admin',
   ]
-  const { stdout, stderr } = spawnSync('setpriv', [...drop, process.execPath, '--input-type=module', '-e', script], {
-    encoding: 'utf8',
-  })
+  const { stdout, stderr } = spawnSync(
+    'setpriv',
+    [...drop, process.execPath, '--input-type=module', '-e', script, '--', makeCgroupRoot(t)],
+    {
+      encoding: 'utf8',
+    },
+  )
   assert.equal(stderr, '')
   const { states, hears, said } = JSON.parse(stdout)
   assert.deepEqual(states, ['unknown', 'unknown', 'unknown'])

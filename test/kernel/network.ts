@@ -1,11 +1,34 @@
 // Network namespaces for tests, made by iproute2 and joined by veth pairs. Gone when the test ends, however it ends.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { statSync } from 'node:fs'
+import { mkdirSync, rmdirSync, statSync } from 'node:fs'
 import type { TestContext } from 'node:test'
+import type { Host } from '../../receivers/host/host.ts'
+import { hostSettings, startHost } from '../../receivers/host/index.ts'
+import { readLayout } from '../../receivers/host/layout.ts'
 import { atEnd } from '../ending.ts'
+import { listeningLog } from '../receivers/quiet.ts'
 import { until } from '../until.ts'
 
 let count = 0
+
+/** A cgroup of our own, which `cgroup_root` takes for the whole tree. */
+export function makeCgroupRoot(t: TestContext): string {
+  const root = `${readLayout('/sys/fs/cgroup').root}/leadline-host-${process.pid}-${++count}`
+  mkdirSync(root)
+  atEnd(t, () => until('the cgroup is empty and can be removed', () => rmdirSync(root) ?? true))
+  return root
+}
+
+/** The host as it knows a part of the cgroup tree that is ours alone; what others do on the machine stays outside. */
+export async function startQuietHost(t: TestContext, log = listeningLog()): Promise<Host> {
+  const cgroup_root = makeCgroupRoot(t)
+  const host = await startHost({
+    log,
+    settings: hostSettings.parse({ cgroup_root, docker: { endpoint: 'unix:///nowhere' } }),
+  })
+  atEnd(t, () => host.stop())
+  return host
+}
 
 export type Namespace = {
   /** As `ip netns` knows it. */
