@@ -120,6 +120,8 @@ export function createConnections(host: Host, flows: Flows): Connections {
           connection = open(told, answers[i] ?? UNKNOWN)
           known.set(told.socket, connection)
         }
+        // The socket's memory may have become another connection's meanwhile.
+        if (connection.told.localPort !== told.localPort || connection.told.dialledNs !== told.dialledNs) continue
         connection.pass = pass
         settle(connection, told, false)
       }

@@ -83,11 +83,11 @@ export function createListens(host: Host, hostNetns: number, addressesOf: Addres
     const cgroup = host.cgroup(socket.holderCgroup)
     if (cgroup === undefined || more < 0) return
     const address = addressText(unmapped(socket.local))
-    const key = `${cgroup.id} ${socket.netns} ${withPort(address, socket.localPort)}`
+    const { proxy: _, ...attributes } = attributesOf(address, socket.localPort, socket.netns)
+    const key = `${cgroup.id} ${attributes.netns ?? ''} ${attributes.listen_addr}`
     const overflow = overflows.get(key)
     if (overflow !== undefined) overflow.drops += more
     else if (overflows.size < MOST) {
-      const { proxy: _, ...attributes } = attributesOf(address, socket.localPort, socket.netns)
       overflows.set(key, { cgroup, attributes: Object.freeze(attributes), drops: more })
     }
   }
@@ -106,15 +106,17 @@ export function createListens(host: Host, hostNetns: number, addressesOf: Addres
       for (const [key, { cgroup }] of overflows) if (host.cgroup(cgroup.id) === undefined) overflows.delete(key)
     },
     *addresses() {
-      const told = new Set<string>()
+      const told = new Map<Cgroup, Set<Attributes>>()
       for (const socket of now) {
         const cgroup = host.cgroup(socket.holderCgroup)
         if (cgroup === undefined) continue
+        const its = told.get(cgroup) ?? new Set()
+        told.set(cgroup, its)
         for (const address of expanded(socket)) {
-          const key = `${cgroup.id} ${socket.netns} ${address} ${socket.localPort}`
-          if (told.has(key)) continue
-          told.add(key)
-          yield { cgroup, attributes: attributesOf(address, socket.localPort, socket.netns) }
+          const attributes = attributesOf(address, socket.localPort, socket.netns)
+          if (its.has(attributes)) continue
+          its.add(attributes)
+          yield { cgroup, attributes }
         }
       }
     },

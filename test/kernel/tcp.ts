@@ -36,12 +36,14 @@ export type Receiver = {
 }
 
 type Options = {
+  /** Those of the test: others run tests on this machine too, with the same addresses. */
+  readonly inside: readonly Namespace[]
   /** Taken for the namespace of the host. */
   readonly initial?: Namespace
   readonly config?: Readonly<Record<string, unknown>>
 }
 
-export async function startReceiver(t: TestContext, { initial, config = {} }: Options = {}): Promise<Receiver> {
+export async function startReceiver(t: TestContext, { inside, initial, config = {} }: Options): Promise<Receiver> {
   const log = listeningLog()
   const real = await startHost({ log, settings: z.parse(hostSettings, { docker: { endpoint: 'unix:///nowhere' } }) })
   atEnd(t, () => real.stop())
@@ -62,6 +64,7 @@ export async function startReceiver(t: TestContext, { initial, config = {} }: Op
     await host.refresh(1000)
     await running.collect({
       record(subject, metric, value, attributes = {}) {
+        if (subject.kind === 'flow' && !inside.some(({ inode }) => subject.key.includes(` ${inode} `))) return
         points.push({ subject, metric: metric.replace('container.net.tcp.', ''), value, attributes })
       },
       failed(error) {

@@ -15,7 +15,7 @@ for (const [family, address, written] of [
   test(`${family}: connects, bytes, resets and accepts are exactly what was done`, needs, async (t) => {
     const { client, server } = clientRouterServer(t)
     await keeping(server, 'listen', family === 'IPv4' ? '0.0.0.0' : '::', 7000)
-    const receiver = await startReceiver(t)
+    const receiver = await startReceiver(t, { inside: [client, server] })
     const [established, failed, sent] = await connections(client, 'storm', address, 7000, 2000, 0, 'fin', 321)
     const [reset] = await connections(client, 'storm', address, 7000, 1000, 0, 'rst')
     await connections(client, 'wait', address, 7999, 3)
@@ -44,11 +44,11 @@ for (const [family, address, written] of [
 }
 
 test('failures are told by their cause, and what is given up is one', needs, async (t) => {
-  const { client, router } = clientRouterServer(t)
+  const { client, router, server } = clientRouterServer(t)
   router.run('iptables', '-A', 'FORWARD', '-d', '10.77.2.9', '-j', 'DROP')
   router.run('ip', 'route', 'add', 'unreachable', '198.51.100.0/24')
   client.run('sysctl', '-qw', 'net.ipv4.tcp_syn_retries=1', 'net.ipv4.tcp_syn_linear_timeouts=0')
-  const receiver = await startReceiver(t)
+  const receiver = await startReceiver(t, { inside: [client, server] })
   const [, timedOut, nobody, noNetwork] = await Promise.all([
     connections(client, 'giveup', '10.77.2.9', 7001, 50, 200),
     connections(client, 'wait', '10.77.2.9', 7002, 1),
@@ -74,7 +74,7 @@ test('connections that were there before are counted once, with all their bytes'
   await keeping(server, 'listen', '0.0.0.0', 7000)
   const { child, numbers } = await keeping(client, 'hold', '10.77.2.2', 7000, 300, 1000)
   assert.deepEqual(numbers, [300])
-  const receiver = await startReceiver(t)
+  const receiver = await startReceiver(t, { inside: [client, server] })
   const destination = { destination: '10.77.2.2:7000' }
   const inbound = { listen_addr: '10.77.2.2:7000' }
   for (let i = 0; i < 3; i++) {
@@ -100,7 +100,7 @@ test('connections that were there before are counted once, with all their bytes'
 test('every connection of a thousand processes that live for less than a millisecond is counted', needs, async (t) => {
   const { client, server } = clientRouterServer(t)
   await keeping(server, 'listen', '0.0.0.0', 7000)
-  const receiver = await startReceiver(t)
+  const receiver = await startReceiver(t, { inside: [client, server] })
   const [established] = await connections(client, 'fork', '10.77.2.2', 7000, 1000, 0)
   const now = await receiver.collect()
   assert.equal(established, 1000)
@@ -110,7 +110,7 @@ test('every connection of a thousand processes that live for less than a millise
 test('sockets that were inherited and duplicated are one each, and end with their last holder', needs, async (t) => {
   const { client, server } = clientRouterServer(t)
   await keeping(server, 'listen', '0.0.0.0', 7000)
-  const receiver = await startReceiver(t)
+  const receiver = await startReceiver(t, { inside: [client, server] })
   const { numbers } = await keeping(client, 'share', '10.77.2.2', 7000, 40, 500)
   const destination = { destination: '10.77.2.2:7000' }
   const shared = await receiver.collect()

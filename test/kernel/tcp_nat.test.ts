@@ -56,7 +56,11 @@ async function service(t: TestContext, rules: (router: Namespace) => Counted) {
   const counted = rules(network.router)
   await keeping(network.server, 'listen', '0.0.0.0', 8080)
   await inside(network.router, network.router.start('sleep', '600'))
-  return { ...network, counted, start: () => startReceiver(t, { initial: network.router }) }
+  return {
+    ...network,
+    counted,
+    start: () => startReceiver(t, { inside: [network.client, network.server], initial: network.router }),
+  }
 }
 
 for (const [name, rules] of [
