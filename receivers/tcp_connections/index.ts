@@ -4,15 +4,18 @@ import * as z from 'zod/mini'
 import { hasCapability } from '../capabilities.ts'
 import { watchAddresses } from '../host/addresses.ts'
 import { openNat } from '../host/nat.ts'
-import { defineReceiver } from '../receiver.ts'
+import { defineReceiver, type Logger } from '../receiver.ts'
 import { duration } from '../schema.ts'
 import { createResolver } from './answers.ts'
 import { openCounted } from './counted.ts'
+import { openDiag } from './diag.ts'
 import { createFilter, parseNetwork, portRange } from './filter.ts'
 import { createFlows } from './flows.ts'
 import { createListens, reachable } from './listens.ts'
 import { metrics } from './metrics.ts'
+import { notePeers } from './peers.ts'
 import { report } from './report.ts'
+import type { Source } from './source.ts'
 import { startTelemetry } from './telemetry.ts'
 
 const network = () =>
@@ -36,6 +39,8 @@ export default defineReceiver({
   summary: 'Whom each container talks to over TCP, how much, how well, and where it can be reached itself.',
   stability: 'alpha',
   config: z.strictObject({
+    /** Who looks: `bpf` counts in the kernel, `sock_diag` lists what is open at each collection. `auto`: BPF where it works. */
+    source: z._default(z.enum(['auto', 'bpf', 'sock_diag']), 'auto'),
     /** Destinations that one control group may have; what comes on top shares the destination `other`. */
     max_destinations: z._default(z.int().check(z.minimum(1), z.maximum(16_000)), 2000),
     /** How long a destination is reported after nothing happened there any more. */
@@ -54,28 +59,33 @@ export default defineReceiver({
     {
       name: 'CAP_BPF and CAP_PERFMON, Linux 5.8 with BTF',
       why: 'the kernel counts connections where they are made',
-      degrades: 'connects and failures are not counted',
+      degrades: 'open connections are listed by sock_diag instead: connects, failures and resets are not counted',
       fix: 'run as root, or grant the capabilities; CONFIG_DEBUG_INFO_BTF=y',
       check: mayUseBpf,
     },
   ],
 
   start(settings, { host, log, meter, id }) {
-    const { max_destinations: maxPerCgroup, forget_after: forgetAfterMs } = settings
+    const { source: wanted, max_destinations: maxPerCgroup, forget_after: forgetAfterMs } = settings
     const hostNetns = host.namespaces.initial
     const flows = createFlows({ maxPerCgroup, forgetAfterMs, filter: createFilter(settings), hostNetns })
     const nat = openNat(host.namespaces, log)
     const resolver = createResolver(nat, host.namespaces)
-    const source = openCounted({ host, flows, forgetAfterMs, maxDestinations: maxPerCgroup, resolver })
+    const counted = () => openCounted({ host, flows, forgetAfterMs, maxDestinations: maxPerCgroup, resolver })
+    const source = openSource(wanted, { bpf: counted, sock_diag: () => openDiag({ host, nat }) }, log)
     const addresses = watchAddresses(host.namespaces)
     const listens = createListens(host, hostNetns, (netns, family) => reachable(addresses, netns, family))
+    const stopProviding = host.peers.provide()
     const stopTelemetry = startTelemetry(meter, id, () => source.figures())
-    log.info('connections are counted in the kernel by BPF')
+
+    let lastMs = performance.now()
 
     return {
       async collect(out) {
         listens.seen(await source.collect(flows))
         for (const flow of flows.all()) report(flow, out, source.known)
+        notePeers(flows.all(), host.peers, lastMs)
+        lastMs = performance.now()
         for (const { cgroup, attributes } of listens.addresses()) {
           out.record(cgroup, 'container.net.tcp.listen.info', 1, attributes)
         }
@@ -85,6 +95,7 @@ export default defineReceiver({
         flows.forget(performance.now())
       },
       stop() {
+        stopProviding()
         stopTelemetry()
         source.close()
         nat.stop()
@@ -93,3 +104,24 @@ export default defineReceiver({
     }
   },
 })
+
+type Sources = { bpf(): Source; sock_diag(): Source }
+
+function openSource(wanted: 'auto' | keyof Sources, open: Sources, log: Logger): Source {
+  if (wanted === 'sock_diag') return open.sock_diag()
+  try {
+    const source = open.bpf()
+    log.info('connections are counted in the kernel by BPF')
+    return source
+  } catch (error) {
+    if (wanted === 'bpf') throw error
+    const reason = error instanceof Error ? error.message : String(error)
+    log.warn(
+      'connections are listed by sock_diag, because BPF does not work here: connects and failures are not counted',
+      {
+        reason,
+      },
+    )
+    return open.sock_diag()
+  }
+}

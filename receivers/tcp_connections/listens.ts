@@ -10,13 +10,13 @@ import { isLoopbackText, withPort } from './filter.ts'
 export type Listening = {
   readonly socket: string
   readonly netns: number
-  /** 16 bytes; IPv4 as ::ffff:a.b.c.d. */
+  /** 4 or 16 bytes; IPv4 may stand as ::ffff:a.b.c.d. */
   readonly local: Uint8Array
   readonly localPort: number
   /** A socket of IPv6 that takes IPv4 as well. */
   readonly bothFamilies: boolean
-  /** Connections thrown away since it was made. */
-  readonly drops: number
+  /** Connections thrown away since it was made; undefined where that is not known. */
+  readonly drops: number | undefined
   /** Whose process holds it. */
   readonly holderCgroup: number
 }
@@ -77,6 +77,7 @@ export function createListens(host: Host, hostNetns: number, addressesOf: Addres
   }
 
   function count(socket: Listening): void {
+    if (socket.drops === undefined) return
     const before = drops.get(socket.socket)
     drops.set(socket.socket, socket.drops)
     const more = socket.drops - (before ?? 0)

@@ -29,7 +29,8 @@ function reportOutbound(flow: TcpFlow, out: Out, known: Known): void {
   const { sums, attributes } = flow
   const at = (place: number) => sums[place] ?? 0
   const connects = at(CONNECTS)
-  if (connects > 0 || flow.active > 0) {
+  const isKnown = connects > 0 || flow.active > 0 || at(SENT) + at(RECEIVED) > 0
+  if (isKnown) {
     if (known.connects) {
       out.record(flow, 'container.net.tcp.successful_connects', connects, attributes)
       out.record(flow, 'container.net.tcp.connection.time', at(CONNECT_NS) / 1e9, attributes)
@@ -40,7 +41,7 @@ function reportOutbound(flow: TcpFlow, out: Out, known: Known): void {
       out.record(flow, 'container.net.tcp.bytes_received', at(RECEIVED), attributes)
     }
   }
-  if (known.bytes && (connects > 0 || at(RETRANSMITS) > 0)) {
+  if (known.bytes && (isKnown || at(RETRANSMITS) > 0)) {
     out.record(flow, 'container.net.tcp.retransmits', at(RETRANSMITS), attributes)
   }
   if (flow.minRttUs !== undefined) out.record(flow, 'container.net.tcp.rtt.min', flow.minRttUs / 1e6, attributes)

@@ -122,3 +122,29 @@ test('sockets that were inherited and duplicated are one each, and end with thei
   assert.equal(end.sum('successful_connects', destination), 40)
   assert.equal(end.sum('bytes_sent', destination), 20_000)
 })
+
+test(
+  'without BPF: what is open, its bytes and who listens, and no number for what cannot be known',
+  needs,
+  async (t) => {
+    const { client, server } = clientRouterServer(t)
+    await keeping(server, 'listen', '0.0.0.0', 7000)
+    const { child } = await keeping(client, 'hold', '10.77.2.2', 7000, 200, 1000)
+    const receiver = await startReceiver(t, { inside: [client, server], config: { source: 'sock_diag' } })
+    const destination = { destination: '10.77.2.2:7000' }
+    const now = await receiver.collectUntil((seen) => seen.sum('active_connections', destination) === 200)
+    assert.equal(now.sum('active_connections', destination), 200)
+    assert.equal(now.sum('bytes_sent', destination), 200_000)
+    assert.equal(now.sum('inbound.active_connections', { listen_addr: '10.77.2.2:7000' }), 200)
+    assert.equal(now.sum('inbound.bytes_received', { listen_addr: '10.77.2.2:7000' }), 200_000)
+    assert.equal(now.sum('listen.info', { listen_addr: '10.77.2.2:7000' }), 1)
+    assert.deepEqual(now.answered('active_connections', '10.77.2.2:7000'), { '10.77.2.2:7000': 200 })
+    for (const absent of ['successful_connects', 'failed_connects', 'connection.time', 'inbound.accepts']) {
+      assert.equal(now.points.filter(({ metric }) => metric === absent).length, 0, absent)
+    }
+    await killed(child)
+    const end = await receiver.collectUntil((seen) => seen.sum('active_connections', destination) === 0)
+    assert.equal(end.sum('active_connections', destination), 0)
+    assert.equal(end.sum('bytes_sent', destination), 200_000)
+  },
+)
