@@ -43,10 +43,18 @@ export type Connections = {
   endUnseen(): void
   addActive(): void
   readonly size: number
+  /** Records whose control group nobody ever knew, or that were too many to wait for its name. */
+  readonly unattributed: number
 }
+
+/** For a control group to become known. */
+const WAIT_MS = 60_000
+const MOST_WAITING = 50_000
 
 export function createConnections(host: Host, flows: Flows): Connections {
   const known = new Map<string, Known>()
+  let waiting: { readonly told: Connection; readonly answer: Answer; readonly sinceMs: number }[] = []
+  let unattributed = 0
   let pass = 0
 
   function flowOf(told: Connection, { actual }: Answer): TcpFlow | undefined {
@@ -98,17 +106,38 @@ export function createConnections(host: Host, flows: Flows): Connections {
     if (told.retransmits > 0) add(flow, RETRANSMITS, told.retransmits)
   }
 
+  function take(told: Connection, answer: Answer): void {
+    if (told.event === 'failed') fail(told, answer)
+    else if (told.event === 'opened') known.set(told.socket, open(told, answer))
+    else if (told.event === 'closed') {
+      const connection = known.get(told.socket) ?? open(told, answer)
+      settle(connection, told, true)
+      known.delete(told.socket)
+    }
+  }
+
+  /** In the order they came: a control group that was just made may be known only a moment later. */
+  function takeWaiting(): void {
+    const nowMs = performance.now()
+    waiting = waiting.filter(({ told, answer, sinceMs }) => {
+      if (host.cgroup(told.cgroup) !== undefined) {
+        take(told, answer)
+        return false
+      }
+      if (nowMs - sinceMs < WAIT_MS) return true
+      unattributed++
+      return false
+    })
+  }
+
   return {
     told(connections, answers) {
+      if (waiting.length > 0) takeWaiting()
       for (const [i, told] of connections.entries()) {
         const answer = answers[i] ?? UNKNOWN
-        if (told.event === 'failed') fail(told, answer)
-        else if (told.event === 'opened') known.set(told.socket, open(told, answer))
-        else if (told.event === 'closed') {
-          const connection = known.get(told.socket) ?? open(told, answer)
-          settle(connection, told, true)
-          known.delete(told.socket)
-        }
+        if (host.cgroup(told.cgroup) !== undefined) take(told, answer)
+        else if (waiting.length < MOST_WAITING) waiting.push({ told, answer, sinceMs: performance.now() })
+        else unattributed++
       }
     },
     lives(connections, answers, closed) {
@@ -116,7 +145,8 @@ export function createConnections(host: Host, flows: Flows): Connections {
       for (const [i, told] of connections.entries()) {
         let connection = known.get(told.socket)
         if (connection === undefined) {
-          if (closed.has(told.socket)) continue
+          // One whose control group is not known yet is seen again by the next pass.
+          if (closed.has(told.socket) || host.cgroup(told.cgroup) === undefined) continue
           connection = open(told, answers[i] ?? UNKNOWN)
           known.set(told.socket, connection)
         }
@@ -135,6 +165,9 @@ export function createConnections(host: Host, flows: Flows): Connections {
     },
     get size() {
       return known.size
+    },
+    get unattributed() {
+      return unattributed
     },
   }
 }

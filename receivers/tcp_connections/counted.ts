@@ -34,7 +34,6 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
     const bytes = counting.drain()
     const closed = new Set<string>()
     resolver?.follow(counting)
-    if (bytes.length === 0) return closed
     const told = [...decodeRing(bytes)]
     damaged += bytes.length / (4 + RECORD_SIZE) - told.length
     // What is known already keeps its answer.
@@ -77,7 +76,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
       losses: {
         ...counting.losses(),
         damaged_records: damaged,
-        unknown_cgroup: sums.unattributed,
+        unknown_cgroup: sums.unattributed + connections.unattributed,
         ...resolver?.losses(),
       },
       entries: { kernel_sums: sums.size, told_connections: connections.size, flows: flows.size },

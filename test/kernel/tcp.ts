@@ -1,15 +1,18 @@
 // The receiver on the real kernel, looking at connections between network namespaces of the test's own.
-import type { ChildProcess } from 'node:child_process'
+import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { mkdirSync, rmdirSync } from 'node:fs'
 import type { TestContext } from 'node:test'
 import { metrics as api } from '@opentelemetry/api'
 import * as z from 'zod/mini'
 import { hostSettings, startHost } from '../../receivers/host/index.ts'
+import { readLayout } from '../../receivers/host/layout.ts'
 import type { Attributes, Subject } from '../../receivers/receiver.ts'
 import tcpConnections from '../../receivers/tcp_connections/index.ts'
 import { atEnd } from '../ending.ts'
 import { listeningLog } from '../receivers/quiet.ts'
 import { buildTool } from '../tools/build.ts'
+import { until } from '../until.ts'
 import type { Namespace } from './network.ts'
 
 export type Point = {
@@ -35,15 +38,22 @@ export type Receiver = {
   stop(): Promise<void>
 }
 
+const V2_TREE = '/sys/fs/cgroup'
+
 type Options = {
   /** Those of the test: others run tests on this machine too, with the same addresses. */
   readonly inside: readonly Namespace[]
+  /** Only what this cgroup does, wherever. */
+  readonly cgroup?: string
   /** Taken for the namespace of the host. */
   readonly initial?: Namespace
   readonly config?: Readonly<Record<string, unknown>>
 }
 
-export async function startReceiver(t: TestContext, { inside, initial, config = {} }: Options): Promise<Receiver> {
+export async function startReceiver(
+  t: TestContext,
+  { inside, cgroup, initial, config = {} }: Options,
+): Promise<Receiver> {
   const log = listeningLog()
   const real = await startHost({ log, settings: z.parse(hostSettings, { docker: { endpoint: 'unix:///nowhere' } }) })
   atEnd(t, () => real.stop())
@@ -64,7 +74,9 @@ export async function startReceiver(t: TestContext, { inside, initial, config = 
     await host.refresh(1000)
     await running.collect({
       record(subject, metric, value, attributes = {}) {
-        if (subject.kind === 'flow' && !inside.some(({ inode }) => subject.key.includes(` ${inode} `))) return
+        const isOurs = (key: string) => inside.some(({ inode }) => key.includes(` ${inode} `))
+        if (subject.kind === 'flow' && cgroup === undefined && !isOurs(subject.key)) return
+        if (cgroup !== undefined && (subject.kind !== 'flow' || subject.cgroup.path !== `/${cgroup}`)) return
         points.push({ subject, metric: metric.replace('container.net.tcp.', ''), value, attributes })
       },
       failed(error) {
@@ -104,6 +116,33 @@ export async function startReceiver(t: TestContext, { inside, initial, config = 
     },
     stop,
   }
+}
+
+/** A cgroup of the v2 tree, by its name. */
+export function makeCgroup(t: TestContext): string {
+  const name = `leadline-tcp-${process.pid}-${performance.now().toFixed(0)}`
+  const path = `${readLayout(V2_TREE).root}/${name}`
+  mkdirSync(path)
+  atEnd(t, () => until('its last process is reaped', () => tryRemove(path)))
+  return name
+}
+
+function tryRemove(path: string): boolean {
+  try {
+    rmdirSync(path)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** As `connections`, by a process in a cgroup. `ip netns exec` hides the cgroup file systems, so that comes second. */
+export function connectionsIn(cgroup: string, { name }: Namespace, ...args: (string | number)[]): Promise<number[]> {
+  const procs = `${readLayout(V2_TREE).root}/${cgroup}/cgroup.procs`
+  const command = ['ip', 'netns', 'exec', name, buildTool('connections'), ...args.map(String)]
+  return told(
+    spawn('sh', ['-c', `echo $$ > ${procs}; exec "$@"`, 'sh', ...command], { stdio: ['ignore', 'pipe', 'inherit'] }),
+  )
 }
 
 /** Runs test/tools/connections.c in a namespace, and returns the numbers that it printed. */

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { requires } from '../requires.ts'
 import { clientRouterServer } from './network.ts'
-import { connections, keeping, killed, startReceiver } from './tcp.ts'
+import { connections, connectionsIn, keeping, killed, makeCgroup, startReceiver } from './tcp.ts'
 
 const needs = requires('root', 'addon', 'bpf')
 
@@ -146,5 +146,26 @@ test(
     const end = await receiver.collectUntil((seen) => seen.sum('active_connections', destination) === 0)
     assert.equal(end.sum('active_connections', destination), 0)
     assert.equal(end.sum('bytes_sent', destination), 200_000)
+  },
+)
+
+test(
+  'a port scan neither blinds nor bloats: what is too much is one destination, and nothing is lost',
+  needs,
+  async (t) => {
+    const { client, server } = clientRouterServer(t)
+    await keeping(server, 'listen', '0.0.0.0', 7000)
+    const cgroup = makeCgroup(t)
+    const receiver = await startReceiver(t, { inside: [], cgroup, config: { max_destinations: 100 } })
+    const [refused] = await connectionsIn(cgroup, client, 'scan', '10.77.2.2', 10_000, 30_000)
+    assert.equal(refused, 30_000)
+    const [established] = await connectionsIn(cgroup, client, 'storm', '10.77.2.2', 7000, 500, 0, 'fin')
+    const now = await receiver.collect()
+    const told = new Set(
+      now.points.filter(({ metric }) => metric === 'failed_connects').map(({ attributes }) => attributes.destination),
+    )
+    assert.ok(told.size <= 101, `${told.size} destinations`)
+    assert.equal(now.sum('failed_connects'), 30_000)
+    assert.equal(now.sum('successful_connects'), established)
   },
 )

@@ -7,6 +7,7 @@
 //   hold ADDRESS PORT COUNT [BYTES]     keeps COUNT open until it is killed
 //   share ADDRESS PORT COUNT [BYTES]    the same, but a child has them all, twice, and its parent is gone
 //   giveup ADDRESS PORT COUNT MS        dials without waiting and closes after MS
+//   scan ADDRESS PORT COUNT             dials COUNT ports from PORT on, each once; prints how many were refused
 //   wait ADDRESS PORT COUNT             dials and waits for however long; prints errno of each
 #define _GNU_SOURCE
 #include <arpa/inet.h>
@@ -253,6 +254,25 @@ static int give_up(long count, long ms)
 	return 0;
 }
 
+static int scan(long first, long count)
+{
+	struct sockaddr_in *v4 = (void *)&address;
+	long refused = 0;
+
+	for (long i = 0; i < count; i++) {
+		v4->sin_port = htons(first + i); /* at the same place in IPv6 */
+
+		int fd = dial(0);
+
+		if (fd >= 0)
+			close(fd);
+		else
+			refused += errno == ECONNREFUSED;
+	}
+	printf("%ld\n", refused);
+	return 0;
+}
+
 static int wait_for(long count)
 {
 	for (long i = 0; i < count; i++) {
@@ -288,6 +308,8 @@ int main(int argc, char **argv)
 		return share(count, argc > 5 ? atol(argv[5]) : 0);
 	if (!strcmp(what, "giveup"))
 		return give_up(count, atol(argv[5]));
+	if (!strcmp(what, "scan"))
+		return scan(atol(argv[3]), count);
 	if (!strcmp(what, "wait"))
 		return wait_for(count);
 	return 2;
