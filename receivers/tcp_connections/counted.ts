@@ -89,7 +89,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
   }
 }
 
-const listening = ({ socket, netns, local, localPort, drops, holderCgroup, v6only }: Connection): Listening => ({
+const listening = ({ socket, netns, local, localPort, drops, holderCgroup, pid, v6only }: Connection): Listening => ({
   socket,
   netns,
   local,
@@ -97,4 +97,5 @@ const listening = ({ socket, netns, local, localPort, drops, holderCgroup, v6onl
   bothFamilies: !v6only,
   drops,
   holderCgroup,
+  pid,
 })

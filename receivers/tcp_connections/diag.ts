@@ -153,4 +153,5 @@ const listeningOf = (socket: DiagSocket, netns: number): Listening => ({
   bothFamilies: socket.source.length === 16 && !socket.v6only,
   drops: undefined,
   holderCgroup: socket.cgroup ?? 0,
+  pid: 0,
 })

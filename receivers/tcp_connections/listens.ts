@@ -19,6 +19,8 @@ export type Listening = {
   readonly drops: number | undefined
   /** Whose process holds it. */
   readonly holderCgroup: number
+  /** That process; 0 where it is not known. */
+  readonly pid: number
 }
 
 /** Addresses of a namespace in text, of one family; undefined where they cannot be read. */
@@ -49,17 +51,18 @@ const MOST = 16_384
 export function createListens(host: Host, hostNetns: number, addressesOf: AddressesOf): Listens {
   const drops = new Map<string, number>()
   const overflows = new Map<string, Overflow>()
+  const proxies = new Map<string, string | undefined>()
   const attributeSets = new Map<string, Attributes>()
   let now: Listening[] = []
 
-  function attributesOf(address: string, port: number, netns: number): Attributes {
+  function attributesOf(address: string, port: number, netns: number, proxy = ''): Attributes {
     const isLocal = isLoopbackText(address) && netns !== hostNetns
-    const key = `${address} ${port} ${isLocal ? netns : ''}`
+    const key = `${address} ${port} ${isLocal ? netns : ''} ${proxy}`
     let attributes = attributeSets.get(key)
     if (attributes === undefined) {
       attributes = Object.freeze({
         listen_addr: withPort(address, port),
-        proxy: '',
+        proxy,
         ...(isLocal && { netns: String(netns) }),
       })
       if (attributeSets.size >= MOST) attributeSets.clear()
@@ -74,6 +77,13 @@ export function createListens(host: Host, hostNetns: number, addressesOf: Addres
     const v4 = address.length === 4 || bothFamilies ? addressesOf(netns, 4) : []
     const v6 = address.length === 16 ? addressesOf(netns, 6) : []
     return v4 === undefined || v6 === undefined ? [addressText(address)] : [...v4, ...v6]
+  }
+
+  /** Docker keeps a process for each published port, whose command line says where it leads. */
+  function proxied({ socket, pid }: Listening): string | undefined {
+    if (!proxies.has(socket))
+      proxies.set(socket, pid === 0 ? undefined : behindProxy(host.read(`/proc/${pid}/cmdline`)))
+    return proxies.get(socket)
   }
 
   function count(socket: Listening): void {
@@ -104,23 +114,44 @@ export function createListens(host: Host, hostNetns: number, addressesOf: Addres
         count(socket)
       }
       for (const socket of drops.keys()) if (!counted.has(socket)) drops.delete(socket)
+      for (const socket of proxies.keys()) if (!counted.has(socket)) proxies.delete(socket)
       for (const [key, { cgroup }] of overflows) if (host.cgroup(cgroup.id) === undefined) overflows.delete(key)
     },
     *addresses() {
       const told = new Map<Cgroup, Set<Attributes>>()
+      const whose = new Map<string, Cgroup>()
+      function* tell(cgroup: Cgroup, attributes: Attributes) {
+        const its = told.get(cgroup) ?? new Set()
+        told.set(cgroup, its)
+        if (!its.has(attributes)) yield { cgroup, attributes }
+        its.add(attributes)
+      }
       for (const socket of now) {
         const cgroup = host.cgroup(socket.holderCgroup)
         if (cgroup === undefined) continue
-        const its = told.get(cgroup) ?? new Set()
-        told.set(cgroup, its)
         for (const address of expanded(socket)) {
-          const attributes = attributesOf(address, socket.localPort, socket.netns)
-          if (its.has(attributes)) continue
-          its.add(attributes)
-          yield { cgroup, attributes }
+          if (socket.netns !== hostNetns) whose.set(withPort(address, socket.localPort), cgroup)
+          yield* tell(cgroup, attributesOf(address, socket.localPort, socket.netns))
+        }
+      }
+      for (const socket of now) {
+        const behind = socket.netns === hostNetns ? proxied(socket) : undefined
+        const cgroup = behind === undefined ? undefined : whose.get(behind)
+        if (cgroup === undefined) continue
+        for (const address of expanded(socket)) {
+          yield* tell(cgroup, attributesOf(address, socket.localPort, socket.netns, 'dockerd'))
         }
       }
     },
     overflows: () => overflows.values(),
   }
+}
+
+/** Where a docker-proxy leads, `172.17.0.2:80`; undefined for the command line of something else. */
+export function behindProxy(cmdline: string | undefined): string | undefined {
+  const [command = '', ...words] = (cmdline ?? '').split('\0')
+  if (!command.endsWith('docker-proxy')) return undefined
+  const after = (flag: string) => words[words.indexOf(flag) + 1]
+  const [address, port] = [after('-container-ip'), Number(after('-container-port'))]
+  return address === undefined || !(port > 0) || after('-proto') !== 'tcp' ? undefined : withPort(address, port)
 }
