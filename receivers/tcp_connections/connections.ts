@@ -23,8 +23,9 @@ import {
 export type Answer = { readonly actual: { readonly address: string; readonly port: number } | undefined }
 
 type Known = {
-  flow: TcpFlow | undefined
-  told: Connection
+  readonly flow: TcpFlow | undefined
+  readonly localPort: number
+  readonly dialledNs: number
   sentBytes: number
   receivedBytes: number
   retransmits: number
@@ -74,7 +75,8 @@ export function createConnections(host: Host, flows: Flows): Connections {
         add(flow, CONNECT_TIMES + bucketOf(told.connectUs), 1)
       }
     }
-    return { flow, told, sentBytes: 0, receivedBytes: 0, retransmits: 0, active: told.active, pass }
+    const { localPort, dialledNs, active } = told
+    return { flow, localPort, dialledNs, sentBytes: 0, receivedBytes: 0, retransmits: 0, active, pass }
   }
 
   function settle(connection: Known, told: Connection, isEnd: boolean): void {
@@ -151,7 +153,7 @@ export function createConnections(host: Host, flows: Flows): Connections {
           known.set(told.socket, connection)
         }
         // The socket's memory may have become another connection's meanwhile.
-        if (connection.told.localPort !== told.localPort || connection.told.dialledNs !== told.dialledNs) continue
+        if (connection.localPort !== told.localPort || connection.dialledNs !== told.dialledNs) continue
         connection.pass = pass
         settle(connection, told, false)
       }

@@ -10,7 +10,7 @@ import { type Connection, decodePass, decodeRing, RECORD_SIZE } from './records.
 import type { Source } from './source.ts'
 
 /** Conntrack forgets what was reset after 10 s; asked within 100 ms none of 40 000 was missed. */
-const DRAIN_EVERY_MS = 50
+const DRAIN_EVERY_MS = 100
 
 type Options = {
   readonly host: Host

@@ -12,7 +12,6 @@ import { bucketOf, RECEIVED, RETRANSMITS, RTT_US, RTTS, SENT } from './totals.ts
 
 type Known = {
   readonly flow: TcpFlow
-  readonly socket: DiagSocket
   sentBytes: number
   receivedBytes: number
   retransmits: number
@@ -56,7 +55,7 @@ export function openDiag({ host, nat }: { readonly host: Host; readonly nat: Nat
     if (before === undefined) {
       const flow = flowOf(socket, netns, incoming, flows)
       if (flow === undefined) return
-      before = { flow, socket, sentBytes: 0, receivedBytes: 0, retransmits: 0, look }
+      before = { flow, sentBytes: 0, receivedBytes: 0, retransmits: 0, look }
       if (known.size < MOST) known.set(socket.cookie, before)
       else losses.no_room_for_socket++
     }
