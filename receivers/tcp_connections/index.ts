@@ -45,6 +45,8 @@ export default defineReceiver({
     max_destinations: z._default(z.int().check(z.minimum(1), z.maximum(16_000)), 2000),
     /** How long a destination is reported after nothing happened there any more. */
     forget_after: z._default(duration(), 600_000),
+    /** Whether round trips and handshakes are told as histograms too, which is 22 series more per destination. */
+    histograms: z._default(z.boolean(), false),
     /** Networks whose addresses share one destination, which is the network's name. */
     fold_networks: z._default(z.array(network()), []),
     /** Networks whose addresses are told apart in any case. */
@@ -83,7 +85,7 @@ export default defineReceiver({
     return {
       async collect(out) {
         listens.seen(await source.collect(flows))
-        for (const flow of flows.all()) report(flow, out, source.known)
+        for (const flow of flows.all()) report(flow, out, source.known, settings.histograms)
         notePeers(flows.all(), host.peers, lastMs)
         lastMs = performance.now()
         for (const { cgroup, attributes } of listens.addresses()) {

@@ -66,6 +66,32 @@ export const metrics = {
     description: 'Open connections that were reset, by who did it: direction is sent or received.',
     attributes: [...outbound, ...inbound, 'direction'],
   },
+  'container.net.tcp.rtt.sum': {
+    kind: 'counter',
+    unit: 's',
+    description:
+      "TCP's smoothed round-trip times to the destination, added up: one when a connection ends, one per collection while it is in use.",
+    attributes: outbound,
+  },
+  'container.net.tcp.rtt.count': {
+    kind: 'counter',
+    unit: '{sample}',
+    description: 'How many round-trip times were added up.',
+    attributes: outbound,
+  },
+  'container.net.tcp.rtt.bucket': {
+    kind: 'counter',
+    unit: '{sample}',
+    description: 'Those of at most `le` seconds, as histogram_quantile takes them. With the setting `histograms`.',
+    attributes: [...outbound, 'le'],
+  },
+  'container.net.tcp.connect.duration.bucket': {
+    kind: 'counter',
+    unit: '{connection}',
+    description:
+      'Handshakes that took at most `le` seconds, as histogram_quantile takes them. With the setting `histograms`.',
+    attributes: [...outbound, 'le'],
+  },
   'container.net.tcp.rtt.min': {
     kind: 'gauge',
     unit: 's',

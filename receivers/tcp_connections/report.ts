@@ -3,7 +3,9 @@ import type { Attributes, Output } from '../receiver.ts'
 import type { TcpFlow } from './flows.ts'
 import type { MetricName } from './metrics.ts'
 import {
+  BOUNDS_S,
   CONNECT_NS,
+  CONNECT_TIMES,
   CONNECTS,
   FAILED,
   FAILURES,
@@ -11,7 +13,10 @@ import {
   RESETS_RECEIVED,
   RESETS_SENT,
   RETRANSMITS,
+  RTT_US,
+  RTTS,
   SENT,
+  TIMED_CONNECTS,
 } from './totals.ts'
 
 export type Out = Output<MetricName>
@@ -19,9 +24,14 @@ export type Out = Output<MetricName>
 /** What can be told of it without BPF: nothing that has to be seen when it happens. */
 export type Known = { readonly connects: boolean; readonly resets: boolean; readonly bytes: boolean }
 
-export function report(flow: TcpFlow, out: Out, known: Known): void {
+const LE = [...BOUNDS_S.map(String), '+Inf']
+
+export function report(flow: TcpFlow, out: Out, known: Known, histograms: boolean): void {
   if (flow.incoming) reportInbound(flow, out, known)
-  else reportOutbound(flow, out, known)
+  else {
+    reportOutbound(flow, out, known)
+    reportTimes(flow, out, histograms)
+  }
   if (known.resets) reportResets(flow, out)
 }
 
@@ -53,6 +63,28 @@ function reportOutbound(flow: TcpFlow, out: Out, known: Known): void {
     out.record(flow, 'container.net.tcp.connect.failures', times, extended(attributes, 'error.type', failure))
   }
   if (failed > 0) out.record(flow, 'container.net.tcp.failed_connects', failed, attributes)
+}
+
+function reportTimes(flow: TcpFlow, out: Out, histograms: boolean): void {
+  const { sums, attributes } = flow
+  const samples = LE.reduce((sum, _, i) => sum + (sums[RTTS + i] ?? 0), 0)
+  if (samples > 0) {
+    out.record(flow, 'container.net.tcp.rtt.sum', (sums[RTT_US] ?? 0) / 1e6, attributes)
+    out.record(flow, 'container.net.tcp.rtt.count', samples, attributes)
+    if (histograms) reportBuckets(flow, out, 'container.net.tcp.rtt.bucket', RTTS)
+  }
+  if (histograms && (sums[TIMED_CONNECTS] ?? 0) > 0) {
+    reportBuckets(flow, out, 'container.net.tcp.connect.duration.bucket', CONNECT_TIMES)
+  }
+}
+
+/** Each holds those before it too, as Prometheus has it. */
+function reportBuckets(flow: TcpFlow, out: Out, name: MetricName, first: number): void {
+  let below = 0
+  for (const [i, le] of LE.entries()) {
+    below += flow.sums[first + i] ?? 0
+    out.record(flow, name, below, extended(flow.attributes, 'le', le))
+  }
 }
 
 function reportInbound(flow: TcpFlow, out: Out, known: Known): void {
