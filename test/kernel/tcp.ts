@@ -36,6 +36,8 @@ export type Receiver = {
   /** Until it is so, for at most five seconds; then the last one. */
   collectUntil(isSo: (collected: Collected) => boolean): Promise<Collected>
   stop(): Promise<void>
+  /** Starts another one and stops it at once. */
+  again(): Promise<void>
 }
 
 const V2_TREE = '/sys/fs/cgroup'
@@ -115,6 +117,10 @@ export async function startReceiver(
       }
     },
     stop,
+    async again() {
+      const another = await tcpConnections.start(z.parse(tcpConnections.config, config), context)
+      await another.stop?.()
+    },
   }
 }
 

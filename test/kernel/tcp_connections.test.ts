@@ -1,9 +1,11 @@
 // Real connections between network namespaces, counted: against what the programs that made them saw themselves, `ss`,
 // and the kernel's own counters.
 import assert from 'node:assert/strict'
+import { readdirSync } from 'node:fs'
 import { test } from 'node:test'
 import { requires } from '../requires.ts'
-import { clientRouterServer } from './network.ts'
+import { until } from '../until.ts'
+import { clientRouterServer, type Namespace } from './network.ts'
 import { connections, connectionsIn, keeping, killed, makeCgroup, startReceiver } from './tcp.ts'
 
 const needs = requires('root', 'addon', 'bpf')
@@ -174,3 +176,87 @@ test(
     assert.equal(now.sum('successful_connects'), established)
   },
 )
+
+/** What `ss` says of the connections to an address: sums over all. */
+function ss({ run }: Namespace, address: string): { sockets: number; sent: number; retransmits: number } {
+  const text = run('ss', '-tinH', 'state', 'established', 'dst', address)
+  const all = (what: RegExp) => Array.from(text.matchAll(what), ([, number]) => Number(number))
+  const sum = (numbers: number[]) => numbers.reduce((total, number) => total + number, 0)
+  return {
+    sockets: all(/:(7000)\b/g).length,
+    sent: sum(all(/bytes_sent:(\d+)/g)) - sum(all(/bytes_retrans:(\d+)/g)),
+    retransmits: sum(all(/ retrans:\d+\/(\d+)/g)),
+  }
+}
+
+test('under real loss, bytes and retransmits of open connections are those of ss', needs, async (t) => {
+  const { client, server } = clientRouterServer(t)
+  await keeping(server, 'listen', '0.0.0.0', 7000)
+  const receiver = await startReceiver(t, { inside: [client, server] })
+  server.run(
+    'iptables',
+    '-A',
+    'INPUT',
+    '-p',
+    'tcp',
+    '-m',
+    'statistic',
+    '--mode',
+    'random',
+    '--probability',
+    '0.03',
+    '-j',
+    'DROP',
+  )
+  await keeping(client, 'hold', '10.77.2.2', 7000, 40, 200_000)
+  server.run('iptables', '-F', 'INPUT')
+  await until('all has arrived', () => /ESTAB\s+0\s+[1-9]/.test(client.run('ss', '-tnH', 'dst', '10.77.2.2')) === false)
+  const truth = ss(client, '10.77.2.2')
+  const now = await receiver.collect()
+  assert.equal(truth.sockets, 40)
+  assert.ok(truth.retransmits > 0, 'nothing was lost')
+  assert.equal(now.sum('active_connections', { destination: '10.77.2.2:7000' }), 40)
+  assert.equal(now.sum('bytes_sent', { destination: '10.77.2.2:7000' }), truth.sent)
+  assert.equal(truth.sent, 8_000_000)
+  assert.equal(now.sum('retransmits', { destination: '10.77.2.2:7000' }), truth.retransmits)
+  assert.equal(now.sum('inbound.bytes_received', { listen_addr: '10.77.2.2:7000' }), 8_000_000)
+})
+
+test('a half-closed connection is open until it is closed', needs, async (t) => {
+  const { client, server } = clientRouterServer(t)
+  await keeping(server, 'listen', '10.77.2.2', 7000, 64)
+  const receiver = await startReceiver(t, { inside: [client, server] })
+  const { child } = await keeping(client, 'half', '10.77.2.2', 7000, 20)
+  const destination = { destination: '10.77.2.2:7000' }
+  assert.equal((await receiver.collect()).sum('active_connections', destination), 20)
+  // Nobody accepts them, and still they are open there.
+  assert.equal((await receiver.collect()).sum('inbound.active_connections', { listen_addr: '10.77.2.2:7000' }), 20)
+  await killed(child)
+  const now = await receiver.collectUntil((seen) => seen.sum('active_connections', destination) === 0)
+  assert.equal(now.sum('active_connections', destination), 0)
+  assert.equal(now.sum('successful_connects', destination), 20)
+})
+
+test('a full queue of a listener is told as overflows', needs, async (t) => {
+  const { client, server } = clientRouterServer(t)
+  await keeping(server, 'listen', '10.77.2.2', 7000, 4)
+  const receiver = await startReceiver(t, { inside: [client, server] })
+  const before = await receiver.collect()
+  await connections(client, 'giveup', '10.77.2.2', 7000, 50, 300)
+  const drops = Number(/,d(\d+)\)/.exec(server.run('ss', '-tlnmH', 'sport', '=', ':7000'))?.[1])
+  const now = await receiver.collect()
+  const overflows = (seen: typeof now) => seen.sum('listen.overflows', { listen_addr: '10.77.2.2:7000' })
+  assert.ok(drops > 0)
+  assert.equal(overflows(now) - overflows(before), drops)
+})
+
+test('after twenty starts and stops there are as many descriptors and programs as before', needs, async (t) => {
+  const { client, server } = clientRouterServer(t)
+  const descriptors = () => readdirSync('/proc/self/fd').length
+  const one = await startReceiver(t, { inside: [client, server] })
+  await one.collect()
+  await one.stop()
+  const before = descriptors()
+  for (let i = 0; i < 20; i++) await one.again()
+  assert.ok(descriptors() <= before, `${before} descriptors, then ${descriptors()}`)
+})

@@ -5,6 +5,7 @@
 //                                       Prints "established failed sentBytes mean-ns" of what it saw itself
 //   fork ADDRESS PORT COUNT RATE        the same, each by a process of its own that exits at once
 //   hold ADDRESS PORT COUNT [BYTES]     keeps COUNT open until it is killed
+//   half ADDRESS PORT COUNT             as hold, but closed for writing
 //   share ADDRESS PORT COUNT [BYTES]    the same, but a child has them all, twice, and its parent is gone
 //   giveup ADDRESS PORT COUNT MS        dials without waiting and closes after MS
 //   scan ADDRESS PORT COUNT             dials COUNT ports from PORT on, each once; prints how many were refused
@@ -204,7 +205,7 @@ static int fork_each(long count, long rate)
 	return 0;
 }
 
-static _Noreturn void hold(long count, long size)
+static _Noreturn void hold(long count, long size, int half)
 {
 	long open = 0;
 
@@ -215,6 +216,8 @@ static _Noreturn void hold(long count, long size)
 			continue;
 		open++;
 		send_all(fd, size);
+		if (half)
+			shutdown(fd, SHUT_WR);
 	}
 	printf("%ld\n", open);
 	fflush(stdout);
@@ -303,7 +306,9 @@ int main(int argc, char **argv)
 	if (!strcmp(what, "fork"))
 		return fork_each(count, atol(argv[5]));
 	if (!strcmp(what, "hold"))
-		hold(count, argc > 5 ? atol(argv[5]) : 0);
+		hold(count, argc > 5 ? atol(argv[5]) : 0, 0);
+	if (!strcmp(what, "half"))
+		hold(count, 0, 1);
 	if (!strcmp(what, "share"))
 		return share(count, argc > 5 ? atol(argv[5]) : 0);
 	if (!strcmp(what, "giveup"))
