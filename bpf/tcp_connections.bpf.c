@@ -128,6 +128,27 @@ struct {
 	__type(value, __u64);
 } direct SEC(".maps");
 
+/* Control groups that belong to no container. User space writes it: of their sockets whoever holds them is asked. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, __u64);
+	__type(value, __u64);
+} nobody SEC(".maps");
+
+struct listener {
+	__u32 netns;
+	__u32 port;
+};
+
+/* Listening sockets in the hands of another control group than made them (socket activation). User space writes it. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct listener);
+	__type(value, __u64);
+} listeners SEC(".maps");
+
 enum event { OPENED = 1, FAILED, CLOSED, LIVES, LISTENS };
 
 /* One connection. receivers/tcp_connections/records.ts reads this. All numbers are since the socket began. */
@@ -268,6 +289,34 @@ static __always_inline __u64 cgroup_of_current(void)
 
 	bpf_core_read(&state, sizeof(state), &set->subsys[0] + index);
 	return BPF_CORE_READ(state, cgroup, kn, id);
+}
+
+/* A socket keeps the control group that it was born in, which may have made it for another: systemd, a runtime. */
+static __always_inline __u64 dialling_cgroup(const struct sock *sk, const bool btf)
+{
+	if (canonical_tree != V2_TREE)
+		return cgroup_of_current();
+
+	__u64 born = cgroup_of_socket(sk, btf);
+	__u64 current = bpf_get_current_cgroup_id();
+
+	return born != current && bpf_map_lookup_elem(&nobody, &born) ? current : born;
+}
+
+static __always_inline __u64 accepting_cgroup(const struct sock *sk, const struct tcp_sock *tp, const bool btf)
+{
+	__u64 born = cgroup_of_socket(sk, btf);
+
+	if (!bpf_map_lookup_elem(&nobody, &born))
+		return born;
+
+	struct listener listener = {
+		.netns = netns_of(sk, btf),
+		.port = bpf_ntohs(GET(tp, inet_conn.icsk_inet.inet_sport)),
+	};
+	__u64 *holder = bpf_map_lookup_elem(&listeners, &listener);
+
+	return holder ? *holder : born;
 }
 
 static __always_inline bool is_tcp(const struct sock *sk, const bool btf)
@@ -575,7 +624,7 @@ static __always_inline void dialled(const struct sock *sk, const bool btf)
 {
 	__u64 id = (__u64)sk;
 	struct entry entry = {
-		.cgroup = canonical_tree == V2_TREE ? cgroup_of_socket(sk, btf) : cgroup_of_current(),
+		.cgroup = dialling_cgroup(sk, btf),
 		.dialled_ns = bpf_ktime_get_ns(),
 		.tgid = bpf_get_current_pid_tgid() >> 32,
 		.flags = DIALLING,
@@ -597,7 +646,7 @@ static __always_inline void established(const struct sock *sk, const struct tcp_
 		entry->flags = ACTIVE;
 	} else {
 		struct entry fresh = {
-			.cgroup = cgroup_of_socket(sk, btf),
+			.cgroup = old == TCP_SYN_SENT ? cgroup_of_socket(sk, btf) : accepting_cgroup(sk, tp, btf),
 			.flags = old == TCP_SYN_SENT ? ACTIVE : ACTIVE | INCOMING,
 		};
 
@@ -673,7 +722,7 @@ static __always_inline void closed(const struct sock *sk, const struct tcp_sock 
 			COUNT(unclear);
 			return;
 		}
-		fresh.cgroup = cgroup_of_socket(sk, btf);
+		fresh.cgroup = incoming ? accepting_cgroup(sk, tp, btf) : cgroup_of_socket(sk, btf);
 		fresh.flags = old == TCP_SYN_SENT ? DIALLING : incoming ? INCOMING : 0;
 		if (!(fresh.flags & DIALLING))
 			open_entry(sk, tp, &fresh, true, btf);
@@ -808,7 +857,7 @@ static __always_inline int reset_sent(const struct sock *sk, const bool btf)
 	incoming = is_incoming(tp, state == TCP_CLOSE ? TCP_ESTABLISHED : state, btf);
 	if (incoming < 0)
 		return 0;
-	key_of(&key, sk, tp, cgroup_of_socket(sk, btf), incoming, btf);
+	key_of(&key, sk, tp, incoming ? accepting_cgroup(sk, tp, btf) : cgroup_of_socket(sk, btf), incoming, btf);
 	if (!is_direct(&key))
 		key.kind = UNRESOLVED;
 	to = totals_of(&key, &route);
@@ -885,8 +934,13 @@ int pass_over_files(struct bpf_iter__task_file *ctx)
 	entry = bpf_map_lookup_elem(&sockets, &id);
 	if (!entry) {
 		int incoming = is_incoming(tp, state, true);
+		__u64 born = cgroup_of_socket(sk, true);
+
+		if (canonical_tree != V2_TREE || bpf_map_lookup_elem(&nobody, &born))
+			born = holder;
+
 		struct entry fresh = {
-			.cgroup = canonical_tree == V2_TREE ? cgroup_of_socket(sk, true) : holder,
+			.cgroup = born,
 			.tgid = task->tgid,
 			.flags = (incoming > 0 ? INCOMING : 0) | (sk->sk_shutdown == SHUTDOWN_MASK ? 0 : ACTIVE),
 		};

@@ -29,6 +29,10 @@ export type Counting = {
   /** Destinations (struct destination) that nobody translates. */
   setDirect(destination: Uint8Array, isDirect: boolean): void
   forget(keys: readonly Uint8Array[]): void
+  /** Whether a control group is in no container: whoever holds its sockets is asked then. False when there is no room. */
+  setNobody(cgroup: number, isNobody: boolean): boolean
+  /** Who holds the listening sockets of a port that somebody else made; 0: nobody else any more. */
+  setHolder(netns: number, port: number, cgroup: number): boolean
   /** How many keys a control group has now; 0: it is gone. */
   setQuota(cgroup: number, used: number): void
   losses(): Losses
@@ -78,6 +82,17 @@ export function openCounting({ layout, resolve, maxDestinations, mapEntries }: C
     object?.update('pass', ONLY_KEY, value)
   }
 
+  /** False when the map is full. */
+  function tryUpdate(map: string, key: Uint8Array, value: Uint8Array): boolean {
+    try {
+      object?.update(map, key, value)
+      return true
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'E2BIG') throw error
+      return false
+    }
+  }
+
   return {
     passes: iterator !== undefined,
     resets: received !== undefined && sent !== undefined,
@@ -108,9 +123,21 @@ export function openCounting({ layout, resolve, maxDestinations, mapEntries }: C
     forget(keys) {
       if (keys.length > 0) object.remove('totals', Buffer.concat(keys))
     },
-    setQuota(cgroup, used) {
+    setNobody(cgroup, isNobody) {
+      if (isNobody) return tryUpdate('nobody', u64(cgroup), u64(1))
+      object.remove('nobody', u64(cgroup))
+      return true
+    },
+    setHolder(netns, port, cgroup) {
       const key = Buffer.alloc(8)
-      key.writeBigUInt64LE(BigInt(cgroup))
+      key.writeUInt32LE(netns, 0)
+      key.writeUInt32LE(port, 4)
+      if (cgroup !== 0) return tryUpdate('listeners', key, u64(cgroup))
+      object.remove('listeners', key)
+      return true
+    },
+    setQuota(cgroup, used) {
+      const key = u64(cgroup)
       if (used === 0) object.remove('quotas', key)
       else object.update('quotas', key, Uint8Array.from(new Uint8Array(new Uint32Array([used]).buffer)))
     },
@@ -122,6 +149,12 @@ export function openCounting({ layout, resolve, maxDestinations, mapEntries }: C
     memoryBytes: () => object.memory(),
     close: () => object.close(),
   }
+}
+
+function u64(value: number): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigUInt64LE(BigInt(value))
+  return bytes
 }
 
 const DIRECT = Buffer.alloc(8, 1)

@@ -4,6 +4,7 @@ import type { Resolver } from './answers.ts'
 import { type CountingOptions, openCounting } from './bpf.ts'
 import { createConnections } from './connections.ts'
 import type { Flows } from './flows.ts'
+import { createHolders } from './holders.ts'
 import { createKernelSums } from './kernel_sums.ts'
 import type { Listening } from './listens.ts'
 import { type Connection, decodePass, decodeRing, RECORD_SIZE } from './records.ts'
@@ -25,6 +26,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
   const counting = openCounting({ ...rest, layout: host.layout, resolve: resolver !== undefined })
   const connections = createConnections(host, flows)
   const sums = createKernelSums({ counting, flows, host, forgetAfterMs })
+  const holders = createHolders(host, counting)
   let damaged = 0
   let ringFull = 0
   const draining = resolver && setInterval(drain, DRAIN_EVERY_MS).unref()
@@ -54,7 +56,9 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
     const lost = counting.losses().ring_full
     if (lost > ringFull) connections.endUnseen()
     ringFull = lost
-    return found.filter(({ event }) => event === 'listens').map(listening)
+    const listeners = found.filter(({ event }) => event === 'listens')
+    holders.seen(listeners)
+    return listeners.map(listening)
   }
 
   pass()

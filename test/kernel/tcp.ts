@@ -1,7 +1,7 @@
 // The receiver on the real kernel, looking at connections between network namespaces of the test's own.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, rmdirSync } from 'node:fs'
+import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import type { TestContext } from 'node:test'
 import { metrics as api } from '@opentelemetry/api'
 import * as z from 'zod/mini'
@@ -125,12 +125,19 @@ export async function startReceiver(
 }
 
 /** A cgroup of the v2 tree, by its name. */
-export function makeCgroup(t: TestContext): string {
-  const name = `leadline-tcp-${process.pid}-${performance.now().toFixed(0)}`
+export function makeCgroup(
+  t: TestContext,
+  name = `leadline-tcp-${process.pid}-${performance.now().toFixed(0)}`,
+): string {
   const path = `${readLayout(V2_TREE).root}/${name}`
   mkdirSync(path)
   atEnd(t, () => until('its last process is reaped', () => tryRemove(path)))
   return name
+}
+
+/** Puts a process that runs into a cgroup. */
+export function move({ pid }: ChildProcess, cgroup: string): void {
+  writeFileSync(`${readLayout(V2_TREE).root}/${cgroup}/cgroup.procs`, String(pid))
 }
 
 function tryRemove(path: string): boolean {

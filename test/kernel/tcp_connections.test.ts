@@ -1,12 +1,13 @@
 // Real connections between network namespaces, counted: against what the programs that made them saw themselves, `ss`,
 // and the kernel's own counters.
 import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
 import { readdirSync } from 'node:fs'
 import { test } from 'node:test'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 import { clientRouterServer, type Namespace } from './network.ts'
-import { connections, connectionsIn, keeping, killed, makeCgroup, startReceiver } from './tcp.ts'
+import { connections, connectionsIn, keeping, killed, makeCgroup, move, startReceiver } from './tcp.ts'
 
 const needs = requires('root', 'addon', 'bpf')
 
@@ -260,3 +261,26 @@ test('after twenty starts and stops there are as many descriptors and programs a
   for (let i = 0; i < 20; i++) await one.again()
   assert.ok(descriptors() <= before, `${before} descriptors, then ${descriptors()}`)
 })
+
+test(
+  'a listener that was made before its process was put into a container serves for that container',
+  needs,
+  async (t) => {
+    const { client, server } = clientRouterServer(t)
+    const { child } = await keeping(server, 'listen', '10.77.2.2', 7000)
+    const { child: early } = await keeping(client, 'hold', '10.77.2.2', 7000, 3)
+    const cgroup = makeCgroup(t, `docker/${randomBytes(32).toString('hex')}`)
+    move(child, cgroup)
+    const receiver = await startReceiver(t, { inside: [], cgroup })
+    const inbound = { listen_addr: '10.77.2.2:7000' }
+    // Whoever was there before the first look is of the socket's birthplace, and from then on of the container.
+    await receiver.collect()
+    await connections(client, 'storm', '10.77.2.2', 7000, 50, 0, 'fin', 10)
+    await keeping(client, 'hold', '10.77.2.2', 7000, 4)
+    const now = await receiver.collect()
+    assert.equal(now.sum('inbound.accepts', inbound), 54)
+    assert.equal(now.sum('inbound.bytes_received', inbound), 500)
+    await killed(early)
+    await killed(child)
+  },
+)
