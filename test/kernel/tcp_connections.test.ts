@@ -284,3 +284,21 @@ test(
     await killed(child)
   },
 )
+
+test('fifteen thousand at once, those before the agent and those after, are as many as ss counts', needs, async (t) => {
+  const { client, server } = clientRouterServer(t)
+  await keeping(server, 'listen', '0.0.0.0', 7000)
+  const { child: before } = await keeping(client, 'hold', '10.77.2.2', 7000, 8000)
+  const receiver = await startReceiver(t, { inside: [client, server] })
+  const { child: after } = await keeping(client, 'hold', '10.77.2.2', 7000, 7000)
+  const now = await receiver.collectUntil((seen) => seen.sum('inbound.accepts') === 15_000)
+  assert.equal(Number(client.run('sh', '-c', 'ss -tnH state established dst 10.77.2.2 | wc -l')), 15_000)
+  assert.equal(now.sum('active_connections', { destination: '10.77.2.2:7000' }), 15_000)
+  assert.equal(now.sum('successful_connects', { destination: '10.77.2.2:7000' }), 15_000)
+  assert.equal(now.sum('inbound.active_connections', { listen_addr: '10.77.2.2:7000' }), 15_000)
+  await killed(before)
+  await killed(after)
+  const end = await receiver.collectUntil((seen) => seen.sum('inbound.active_connections') === 0)
+  assert.equal(end.sum('active_connections', { destination: '10.77.2.2:7000' }), 0)
+  assert.equal(end.sum('successful_connects', { destination: '10.77.2.2:7000' }), 15_000)
+})
