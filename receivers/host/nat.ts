@@ -70,8 +70,9 @@ const BUFFER_BYTES = 8 * 1024 * 1024
 /** Between two calls of heard(). */
 const MOST_PENDING = 16_384
 const REMEMBERED = 16_384
-/** So long a namespace that tracks nothing is not asked again, unless it is heard of. */
+/** So long a namespace that tracks nothing is not asked again. One that would be heard of is asked again when it is. */
 const UNTRACKED_MS = 2_000
+const UNTRACKED_AND_HEARD_MS = 30_000
 
 type Actual = { readonly tuple: Tuple; readonly atMs: number }
 
@@ -166,7 +167,8 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
   function askInside(netlink: Netlink, netns: number, tuples: readonly Tuple[]): (ConntrackEntry | undefined)[] {
     const entries = askConntrack(netlink, tuples)
     const tracks = entries.some((entry) => entry !== undefined) || countConntrack(netlink) !== 0
-    if (!tracks) untrackedUntilMs.set(netns, performance.now() + UNTRACKED_MS)
+    const isHeard = listening?.all === true && ids?.isNamed(netns) === true
+    if (!tracks) untrackedUntilMs.set(netns, performance.now() + (isHeard ? UNTRACKED_AND_HEARD_MS : UNTRACKED_MS))
     return entries
   }
 

@@ -28,8 +28,8 @@ export type Arrived = {
 export type Collector = {
   /** Everything so far, across restarts. */
   arrived(): Arrived[]
-  /** How many Resources with this attribute each export had. */
-  resourcesPerRequest(key: string): number[][]
+  /** How many Resources with this attribute each export had that had any. */
+  resourcesWith(key: string, value: string): number[]
   log(): string
   stop(): Promise<void>
   start(): Promise<void>
@@ -108,15 +108,10 @@ export async function startCollector(t: TestContext, { port, grpc = {}, receiver
     stop,
     log: () => log,
     arrived: () => lines().flatMap(pointsOf),
-    resourcesPerRequest: (key) =>
-      lines().map(({ resourceMetrics }) => {
-        const counts = new Map<string, number>()
-        for (const { resource } of resourceMetrics) {
-          const value = plain(resource.attributes)[key]
-          if (value !== undefined) counts.set(value, (counts.get(value) ?? 0) + 1)
-        }
-        return [...counts.values()]
-      }),
+    resourcesWith: (key, value) =>
+      lines()
+        .map((line) => line.resourceMetrics.filter(({ resource }) => plain(resource.attributes)[key] === value).length)
+        .filter((count) => count > 0),
   }
 }
 

@@ -51,11 +51,16 @@ test('one Resource per container, with the right attributes, names, units, kinds
   const usage = await until('a value that is younger than ours', () =>
     of(burner.id, USAGE).find(({ timeNs }) => timeNs > beforeNs),
   )
+  // The runtime's own threads were in the group as well, for a moment.
   const after = cpuSeconds(pid)
-  assert.ok(usage.value >= before * 0.99 && usage.value <= after + 0.05, `${before} ≤ ${usage.value} ≤ ${after}`)
+  assert.ok(usage.value >= before * 0.99 && usage.value <= after + 0.5, `${before} ≤ ${usage.value} ≤ ${after}`)
   assert.deepEqual([usage.unit, usage.kind, usage.scope], ['s', 'counter', 'cgroup'])
-  const startedMs = Date.parse(await inspect(docker, burner.id, '{{.State.StartedAt}}'))
-  assert.ok(Math.abs(Number(usage.startNs / 1_000_000n) - startedMs) < 2000, 'it starts with the container')
+  const [createdMs = 0, startedMs = 0] = (await inspect(docker, burner.id, '{{.Created}} {{.State.StartedAt}}'))
+    .split(' ')
+    .map((time) => Date.parse(time))
+  const startMs = Number(usage.startNs / 1_000_000n)
+  // The kernel dates its directories in ticks.
+  assert.ok(startMs >= createdMs - 20 && startMs <= startedMs + 20, `${createdMs} ≤ ${startMs} ≤ ${startedMs}`)
 
   await until('both are complete', () => of(idle.id, USAGE).length > 0 && of(burner.id, 'container.info').length > 0)
   const [limit] = of(burner.id, 'container.resources.cpu.limit_cores')
@@ -64,24 +69,34 @@ test('one Resource per container, with the right attributes, names, units, kinds
   assert.deepEqual([memory?.value, memory?.kind, memory?.unit], [64 * MIB, 'updowncounter', 'By'])
   assert.equal(of(idle.id, 'container.resources.memory.limit').length, 0, 'no limit is no series')
 
-  const identity = of(burner.id, USAGE)[0]?.resource ?? {}
+  // Where Docker is slow to answer, the first numbers went out under what the cgroup's path alone tells.
+  const identity = await until(
+    'Docker has named it',
+    () => of(burner.id, USAGE).findLast((one) => one.resource['container.name'] !== undefined)?.resource,
+  )
   assert.equal(identity['container.name'], burner.name)
   assert.equal(identity['container.runtime.name'], 'docker')
   assert.equal(`${identity['container.image.name']}:${identity['container.image.tags']}`, docker.image)
   assert.equal(identity['host.name'], readFileSync('/proc/sys/kernel/hostname', 'utf8').trim())
-  for (const counts of collector.resourcesPerRequest('container.id'))
-    assert.deepEqual([...new Set(counts)], counts.length > 0 ? [1] : [])
+  for (const { id } of [burner, idle]) {
+    const counts = () => collector.resourcesWith('container.id', id)
+    const before = counts().length
+    await until('two more exports with names', () => counts().length >= before + 3)
+    assert.deepEqual(counts().slice(-2), [1, 1])
+  }
   // Identity stands in the Resource alone, and no Prometheus name has slipped through.
   for (const one of collector.arrived()) {
     assert.equal(one.attributes.container_id, undefined)
     if (one.scope === 'cgroup' || one.scope === 'delay_accounting') assert.doesNotMatch(one.name, /_total$|_seconds/)
   }
 
-  const own = collector.arrived().filter(({ resource }) => resource['service.name'] === 'leadline')
+  const own = await until('it tells what it has sent', () => {
+    const all = collector.arrived().filter(({ resource: about }) => about['service.name'] === 'leadline')
+    return all.some(({ name, value }) => name === 'otelcol_exporter_sent_metric_points' && value > 0) ? all : undefined
+  })
   const rss = own.findLast(({ name }) => name === 'otelcol_process_memory_rss')
   const { rssBytes } = agent.memory()
   assert.ok(Math.abs((rss?.value ?? 0) - rssBytes) < 0.3 * rssBytes, `${rss?.value} is not about ${rssBytes}`)
-  assert.ok(own.some(({ name, value }) => name === 'otelcol_exporter_sent_metric_points' && value > 0))
   assert.ok(own.every(({ resource }) => /^[0-9a-f-]{36}$/.test(resource['service.instance.id'] ?? '')))
 })
 

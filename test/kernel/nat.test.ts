@@ -1,7 +1,7 @@
 // Translated connections followed to their real end: compared with what the server says who was reached.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
-import { readdirSync } from 'node:fs'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import { endpointText } from '../../receivers/host/address.ts'
 import type { Namespaces } from '../../receivers/host/namespaces.ts'
@@ -315,6 +315,34 @@ test(
   },
 )
 
+test('a namespace that tracked nothing is followed as soon as it does', needs, async (t) => {
+  const { client, router, server } = clientRouterServer(t)
+  await serve(server, 8080)
+  const { nat } = await followed(t, router, client)
+  const before = await dial(client, { to: '10.77.2.2', port: 8080 })
+  assert.deepEqual(resolved(nat, client.inode, before), ['untracked'])
+  const asked = nat.counts().asked
+  assert.deepEqual(resolved(nat, client.inode, before), ['untracked'])
+  assert.equal(nat.counts().asked, asked + 1, 'only the host is asked again')
+  client.run(
+    'iptables',
+    '-t',
+    'nat',
+    '-A',
+    'OUTPUT',
+    '-d',
+    '10.77.2.2',
+    '-p',
+    'tcp',
+    '-j',
+    'DNAT',
+    '--to-destination',
+    '10.77.2.3',
+  )
+  const after = await dial(client, { to: '10.77.2.2', port: 8080 })
+  assert.deepEqual(resolved(nat, client.inode, [...before, ...after]), ['untracked', '10.77.2.3:8080'])
+})
+
 test('a connection that was forgotten long ago is answered by what was heard of it', needs, async (t) => {
   const { client, router, server } = clientRouterServer(t)
   router.run(
@@ -382,6 +410,37 @@ test('without CAP_NET_BROADCAST only the namespace of the host is heard, and eve
   const { states, hears, fixes } = without(t, 'net_broadcast')
   assert.deepEqual(states, ['untracked', 'untracked', 'untracked'])
   assert.deepEqual([hears, fixes], ['host', ['grant CAP_NET_BROADCAST, or run as root']])
+})
+
+test('an agent in a network namespace of its own follows and hears what the host translates', needs, async (t) => {
+  const agent = makeNamespace(t)
+  const script = `
+    import { startHost, hostSettings } from './receivers/host/index.ts'
+    import { openNat } from './receivers/host/nat.ts'
+    import { listeningLog } from './test/receivers/quiet.ts'
+    const settings = hostSettings.parse({ cgroup_root: process.argv[1], docker: { endpoint: 'unix:///nowhere' } })
+    const log = listeningLog()
+    const host = await startHost({ log, settings })
+    const { initial, own } = host.namespaces
+    const nat = openNat(host.namespaces, log)
+    const address = Uint8Array.of(192, 0, 2, 1)
+    const tuple = { source: address, sourcePort: 1, destination: address, destinationPort: 2 }
+    const states = nat.resolve([{ ...tuple, netns: own }, { ...tuple, netns: initial }]).map(({ state }) => state)
+    const said = log.said.filter(({ level }) => level === 'warn' || level === 'error').map(({ message }) => message)
+    console.log(JSON.stringify({ initial, own, hears: nat.hears, states, said }))
+    nat.stop()
+    await host.stop()`
+  const run = [process.execPath, '--input-type=module', '-e', script, '--', makeCgroupRoot(t)]
+  // nsenter and not ip-netns(8), which would hide the control groups.
+  const { stdout, stderr } = spawnSync('nsenter', [`--net=/run/netns/${agent.name}`, ...run], { encoding: 'utf8' })
+  assert.equal(stderr, '')
+  const { initial, own, hears, states, said: warned } = JSON.parse(stdout)
+  assert.deepEqual([own, `net:[${initial}]`], [agent.inode, readlinkSync('/proc/2/ns/net')])
+  assert.deepEqual([hears, states], ['all', ['untracked', 'untracked']])
+  assert.deepEqual(
+    warned.filter((message: string) => !message.includes('control groups')),
+    [],
+  )
 })
 
 test('what is no tuple is not asked about, and somebody who only asks hears nothing', needs, async (t) => {

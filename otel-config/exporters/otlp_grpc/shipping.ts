@@ -82,8 +82,9 @@ export function startShipping(parts: ShippingParts): Shipping {
   /** Sends everything that is not delivered yet. The failure, when that has to be tried again. */
   async function ship(): Promise<Failure | undefined> {
     table.forget()
-    const rows = [...table.undelivered()]
+    await turn()
     const { generation } = table
+    const rows = [...table.undelivered()]
     waiting = rows.length
     const failure = await sendAll(rows, generation)
     if (failure === undefined) {
@@ -108,10 +109,12 @@ export function startShipping(parts: ShippingParts): Shipping {
       log.error('A point is larger than a request may be. Dropping data.', { dropped_items: points })
     })
     let failure: Failure | undefined
+    let turns: Promise<void> = Promise.resolve()
     async function consume() {
       while (failure === undefined) {
-        // Serialising a request takes milliseconds: others go first.
-        await turn()
+        // Serialising a request takes milliseconds: one each turn, and others go first.
+        turns = turns.then(() => turn())
+        await turns
         const { value: request, done } = requests.next()
         if (done) return
         const failed = await sendOne(request, generation)

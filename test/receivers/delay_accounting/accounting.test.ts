@@ -12,7 +12,7 @@ function machine(given: { sysctl?: string | undefined; cmdline?: string; uptime?
   }
 }
 const stats = (given: Partial<TaskStats> = {}): TaskStats => ({
-  ...{ version: 16, ns: new Float64Array(8), wpcopyCount: 0, waited: false },
+  ...{ version: 16, ns: new Float64Array(8), wpcopyCount: 0, accounted: true, waited: false },
   ...{ ppid: 1, tgid: 2, last: true, leader: true },
   ...given,
 })

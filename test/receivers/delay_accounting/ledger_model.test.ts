@@ -30,6 +30,7 @@ function machine(seed: number, { moves, losses, version }: Habits) {
     version,
     ns: Float64Array.from({ length: DELAYS }, (_, delay) => ns * (delay + 1)),
     wpcopyCount: 1,
+    accounted: true,
     waited: true,
     ppid,
     tgid: version >= 12 ? pid : undefined,
@@ -206,7 +207,7 @@ test('one that was gone before we could look, and whose end was lost, is not kep
 
 test('without history, what was waited before the first poll is nobody’s', () => {
   const stats = (ns: number): TaskStats => ({
-    ...{ version: 16, ns: new Float64Array(DELAYS).fill(ns), wpcopyCount: 1, waited: true },
+    ...{ version: 16, ns: new Float64Array(DELAYS).fill(ns), wpcopyCount: 1, accounted: true, waited: true },
     ...{ ppid: 0, tgid: 1, last: true, leader: true },
   })
   const lookups = { cgroupOf: () => 1, stat: () => ({ startTicks: 1, exiting: false }), ask: () => undefined }
