@@ -3,7 +3,7 @@
 // where the numbers go, an exporter says.
 import type { Meter } from '@opentelemetry/api'
 import type * as z from 'zod/mini'
-import type { Cgroup, Host, Node } from './host/host.ts'
+import type { Cgroup, Flow, Host, Node } from './host/host.ts'
 import type { LogSink } from './logs.ts'
 import type { Need } from './needs.ts'
 
@@ -35,7 +35,7 @@ export type Metric = {
 export type Metrics = Readonly<Record<string, Metric>>
 
 /** What a number is about. Attribution turns it into a resource. */
-export type Subject = Cgroup | Node
+export type Subject = Cgroup | Flow | Node
 
 export interface Output<Name extends string = string> {
   /**

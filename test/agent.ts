@@ -12,6 +12,8 @@ import { until } from './until.ts'
 export type Launch = {
   /** Receivers of the pipeline with their settings; both shipped ones by default. */
   readonly receivers?: Readonly<Record<string, object>>
+  /** `container_attribution` by default. */
+  readonly processors?: Readonly<Record<string, object>>
   /** Beside `prometheus`, which listens on a free port. Settings of its own under its name. */
   readonly exporters?: Readonly<Record<string, object>>
   readonly extensions?: Readonly<Record<string, object>>
@@ -112,10 +114,10 @@ async function ended(child: ChildProcess, log: () => string): Promise<void> {
 }
 
 /** JSON is YAML; only the dollar sign means something to our configuration. */
-function yamlOf({ receivers, exporters, extensions, telemetry }: Launch): string {
+function yamlOf({ receivers, processors, exporters, extensions, telemetry }: Launch): string {
   const given = {
     receivers: receivers ?? { delay_accounting: {}, cgroup: {} },
-    processors: { container_attribution: {} },
+    processors: processors ?? { container_attribution: {} },
     exporters: { ...exporters, prometheus: { endpoint: 'localhost:0', max_age: 0, ...exporters?.prometheus } },
     extensions: extensions ?? {},
   }

@@ -1,6 +1,7 @@
 // One knowledge of the machine, shared by all receivers and processors: who lives on it, and under which identity.
 // Everything here is kept up to date by watching; asking costs a map lookup.
 import type { Namespaces } from './namespaces.ts'
+import type { Peers } from './peers.ts'
 
 /** A control group of the canonical tree: the v2 tree where one is mounted, else a v1 hierarchy. */
 export type Cgroup = {
@@ -17,6 +18,19 @@ export type Cgroup = {
 
 /** The machine itself. */
 export type Node = { readonly kind: 'node'; readonly bornMs: number; readonly endedMs: undefined }
+
+/** What the sockets of one control group have to do with one address. Several may feed one series. */
+export type Flow = {
+  readonly kind: 'flow'
+  /** Names it for ever. */
+  readonly key: string
+  readonly cgroup: Cgroup
+  readonly bornMs: number
+  /** When its control group ended, or when it was forgotten because nothing had happened for long. */
+  readonly endedMs: number | undefined
+  /** Who answered after address translation, `1.2.3.4:80`; undefined where nobody knows, and for accepted connections. */
+  readonly actualDestination: string | undefined
+}
 
 export type Runtime = 'docker' | 'containerd' | 'cri-o' | 'podman' | 'systemd' | 'lxc' | 'nspawn' | 'talos' | 'other'
 
@@ -68,6 +82,8 @@ export interface Host {
   readonly identity: HostIdentity
   readonly layout: CgroupLayout
   readonly node: Node
+  /** Who talks to whom, noted by receivers that see connections. */
+  readonly peers: Peers
   /** Living cgroups. */
   cgroups(): Iterable<Cgroup>
   /** By id, living or ended not long ago. */

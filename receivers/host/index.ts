@@ -10,6 +10,7 @@ import type { Host } from './host.ts'
 import { bootMs, readIdentity } from './identity.ts'
 import { inTree, isPartOfTree, namespaceBase, readLayout } from './layout.ts'
 import { watchNamespaces } from './namespaces.ts'
+import { createPeers } from './peers.ts'
 import { processCgroup } from './process.ts'
 import { createTexts } from './resource.ts'
 import type { HostSettings } from './settings.ts'
@@ -39,6 +40,7 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
   const base = namespaceBase(layout)
   const bornMs = bootMs(proc)
   const texts = createTexts()
+  const peers = createPeers()
   const tree = watchCgroups({ root: layout.root, rememberMs: settings.remember, bootMs: bornMs, log })
   const docker = dockerSource({
     endpoint: dockerEndpoint(settings, rootPath),
@@ -65,6 +67,7 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
     identity: readIdentity(rootPath),
     layout,
     node: { kind: 'node', bornMs, endedMs: undefined },
+    peers,
     cgroups: () => tree.living(),
     cgroup: (id) => tree.byId(id),
     cgroupAt: (path) => tree.byPath(path),
@@ -88,6 +91,7 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
       missed_cgroup_changes: tree.missed,
       lost_cgroup_events: births?.lost ?? 0,
       cut_names: texts.cut,
+      refused_peers: peers.refused,
       unreadable_namespaces: namespaces.refused,
     }),
     async stop() {
