@@ -1,5 +1,6 @@
 // One knowledge of the machine, shared by all receivers and processors: who lives on it, and under which identity.
 // Everything here is kept up to date by watching; asking costs a map lookup.
+import type { Peers } from './peers.ts'
 
 /** A control group of the canonical tree: the v2 tree where one is mounted, else a v1 hierarchy. */
 export type Cgroup = {
@@ -67,6 +68,8 @@ export interface Host {
   readonly identity: HostIdentity
   readonly layout: CgroupLayout
   readonly node: Node
+  /** Who talks to whom, noted by receivers that see connections. */
+  readonly peers: Peers
   /** Living cgroups. */
   cgroups(): Iterable<Cgroup>
   /** By id, living or ended not long ago. */

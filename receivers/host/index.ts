@@ -9,6 +9,7 @@ import { dockerSource } from './docker.ts'
 import type { Host } from './host.ts'
 import { bootMs, readIdentity } from './identity.ts'
 import { inTree, isPartOfTree, namespaceBase, readLayout } from './layout.ts'
+import { createPeers } from './peers.ts'
 import { processCgroup } from './process.ts'
 import { createTexts } from './resource.ts'
 import type { HostSettings } from './settings.ts'
@@ -38,6 +39,7 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
   const base = namespaceBase(layout)
   const bornMs = bootMs(proc)
   const texts = createTexts()
+  const peers = createPeers()
   const tree = watchCgroups({ root: layout.root, rememberMs: settings.remember, bootMs: bornMs, log })
   const births = await openBirths(layout, tree, log)
 
@@ -62,6 +64,7 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
     identity: readIdentity(rootPath),
     layout,
     node: { kind: 'node', bornMs, endedMs: undefined },
+    peers,
     cgroups: () => tree.living(),
     cgroup: (id) => tree.byId(id),
     cgroupAt: (path) => tree.byPath(path),
@@ -79,7 +82,12 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
     },
     onMembers: (listener) => tree.onMembers(listener),
     read,
-    counts: () => ({ missed_cgroup_changes: tree.missed, lost_cgroup_events: births?.lost ?? 0, cut_names: texts.cut }),
+    counts: () => ({
+      missed_cgroup_changes: tree.missed,
+      lost_cgroup_events: births?.lost ?? 0,
+      cut_names: texts.cut,
+      refused_peers: peers.refused,
+    }),
     async stop() {
       births?.stop()
       tree.stop()

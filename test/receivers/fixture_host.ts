@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { createNoopMeter } from '@opentelemetry/api'
 import type { Cgroup, Container, Host } from '../../receivers/host/host.ts'
 import { readLayout } from '../../receivers/host/layout.ts'
+import { createPeers } from '../../receivers/host/peers.ts'
 import type { ReceiverDefinition } from '../../receivers/receiver.ts'
 import { listeningLog } from './quiet.ts'
 
@@ -33,6 +34,7 @@ export function fixtureHost({ cgroups: root, containers, others = [], files = {}
     identity: { machineId: 'b7fd', systemUuid: '4c4c', hostname: 'fixture', kernelVersion: '6.1.0', arch: 'amd64' },
     layout: readLayout(root),
     node,
+    peers: createPeers(),
     cgroups: () => all.filter(({ endedMs }) => endedMs === undefined),
     cgroup: (id) => all.find((known) => known.id === id),
     cgroupAt: (path) => all.find((known) => known.path === path && known.endedMs === undefined),
