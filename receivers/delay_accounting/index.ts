@@ -1,11 +1,11 @@
 // What containers wait for: a CPU, block I/O, memory. The kernel counts it for each task; we sum it per container.
 import { existsSync } from 'node:fs'
 import * as z from 'zod/mini'
+import { hasCapability } from '../capabilities.ts'
 import type { Host } from '../host/host.ts'
 import { defineReceiver, type Logger } from '../receiver.ts'
 import { accountingFiles, accountingIsOn, watchAccounting } from './accounting.ts'
 import { openBpfDelays } from './bpf.ts'
-import { hasCapability } from './capabilities.ts'
 import { delayNames, delays } from './delays.ts'
 import { startJudging } from './measured.ts'
 import type { DelaySource } from './source.ts'

@@ -252,7 +252,8 @@ function statOf(path: string): Stats | undefined {
   }
 }
 
-function membersOf(directory: string): number[] {
+/** Pids in a cgroup's directory; none when it has ended. */
+export function membersOf(directory: string): number[] {
   try {
     const text = readFileSync(`${directory}/cgroup.procs`, 'latin1')
     return text
