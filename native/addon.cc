@@ -5,11 +5,13 @@
 #include "bpf_object.h"
 #include "echo.h"
 #include "files.h"
+#include "netlink_connection.h"
 #include "taskstats.h"
 
 static Napi::Object Start(Napi::Env env, Napi::Object exports) {
   exports.Set("BpfObject", BpfObject::Define(env));
   exports.Set("Echo", Echo::Define(env));
+  exports.Set("Netlink", NetlinkConnection::Define(env));
   exports.Set("OpenFiles", OpenFiles::Define(env));
   exports.Set("Taskstats", Taskstats::Define(env));
   exports.Set("readFiles", Napi::Function::New<ReadFiles>(env, "readFiles"));

@@ -121,6 +121,51 @@ export type Echo = {
   close(): void
 }
 
+export type NetlinkOptions = {
+  /** Number of the protocol in <linux/netlink.h>: 0 NETLINK_ROUTE, 4 NETLINK_SOCK_DIAG, 12 NETLINK_NETFILTER. */
+  readonly protocol: number
+  /**
+   * Descriptor of the network namespace to open it in, ours by default. Entering one needs CAP_SYS_ADMIN. The socket
+   * is used from anywhere then, and keeps the namespace alive until it is closed.
+   */
+  readonly namespace?: number
+  /** Multicast groups to hear, by their numbers in the protocol's header. Such a socket cannot ask. */
+  readonly groups?: readonly number[]
+  /** Size of the receive buffer. Without CAP_NET_ADMIN no more than net.core.rmem_max is given. */
+  readonly bufferBytes?: number
+  /** Hear the groups of all namespaces that have an id in the socket's (NETLINK_LISTEN_ALL_NSID). CAP_NET_BROADCAST. */
+  readonly allNamespaces?: boolean
+  /** Classic BPF, struct sock_filter end to end: a message that it returns 0 for is not queued. */
+  readonly filter?: Uint8Array
+}
+
+export type Heard = {
+  /** For each datagram: i32 id of the network namespace it comes from (-1: the socket's), u32 length, its bytes. */
+  readonly datagrams: Buffer
+  /** How often the socket's buffer has run over since the last call. */
+  readonly overflows: number
+  /** Messages that the kernel threw away in these overflows, as the socket counts them (SO_MEMINFO). */
+  readonly lost: number
+}
+
+/** A netlink socket. It is also closed when it is collected, and when its thread ends. */
+export type Netlink = {
+  /**
+   * Sends whole netlink messages laid end to end, each padded to 4 bytes, and returns all messages they are answered
+   * with, errors too, as they came and in the same form; only the sequence number is the index of the request.
+   * A dump (NLM_F_DUMP) is answered in full. A request that the kernel did not answer has no message.
+   */
+  ask(requests: Uint8Array): Buffer
+  /** Sends one dump request, whose answer is taken in pieces with `next`. */
+  begin(request: Uint8Array): void
+  /** The next messages of that answer, about `maxBytes`; empty when it has been told in full. */
+  next(maxBytes: number): Buffer
+  /** What the groups have said since the last call, at most about 16 MiB. Never waits. */
+  drain(): Heard
+  /** Safe to call twice; everything else throws afterwards. */
+  close(): void
+}
+
 export type FileContents = {
   /** The files' bytes end to end. File i is `data.subarray(ends[i - 1] ?? 0, ends[i])`. */
   readonly data: Buffer
@@ -157,6 +202,15 @@ export function openTaskstats(): Taskstats {
 export function openEcho(): Echo {
   const { Echo } = addon()
   return new Echo()
+}
+
+/**
+ * Opens a netlink socket. Throws with code EPERM where the namespace may not be entered or the groups not be heard,
+ * EPROTONOSUPPORT where the kernel lacks the protocol, and EBADF or EINVAL for what is no network namespace.
+ */
+export function openNetlink(options: NetlinkOptions): Netlink {
+  const { Netlink } = addon()
+  return new Netlink(options)
 }
 
 /**
