@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 
-type Requirement = 'root' | 'addon' | 'docker' | 'bpf' | 'go' | 'promtool' | 'stress-ng'
+type Requirement = 'root' | 'addon' | 'docker' | 'bpf' | 'go' | 'promtool' | 'stress-ng' | 'tcpdump' | 'ping'
 
 const missing: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'needs root'),
@@ -20,7 +20,12 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
       : 'needs promtool (apt: prometheus)',
   'stress-ng': () =>
     spawnSync('stress-ng', ['--version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs stress-ng',
+  tcpdump: () => has('tcpdump', '--version', 'tcpdump')(),
+  ping: () => has('ping', '-V', 'iputils-ping')(),
 }
+
+const has = (command: string, flag: string, apt: string) => () =>
+  spawnSync(command, [flag], { stdio: 'ignore' }).status === 0 ? undefined : `needs ${command} (apt: ${apt})`
 
 /** For a test's options: `test('…', requires('root', 'bpf'), async () => …)`. */
 export function requires(...what: Requirement[]): { skip?: string } {
