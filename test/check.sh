@@ -3,7 +3,9 @@
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 
-biome ci --error-on-warnings .
+colors=off
+if [ -t 1 ]; then colors=force; fi
+biome ci --colors="$colors" --error-on-warnings .
 tsc
 node test/imports.ts
 node otel-config/docs.ts --check

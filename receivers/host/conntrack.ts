@@ -13,6 +13,7 @@ export const NFNLGRP_CONNTRACK_DESTROY = 3
 const CT_NEW = 0x100 // NFNL_SUBSYS_CTNETLINK << 8 | IPCTNL_MSG_CT_NEW
 const CT_GET = 0x101
 const CT_DELETE = 0x102
+const CT_GET_STATS = 0x105
 const NFGENMSG = 4
 const AF_INET = 2
 const AF_INET6 = 10
@@ -31,6 +32,8 @@ const CTA_PROTO_SRC_PORT = 2
 const CTA_PROTO_DST_PORT = 3
 const V4 = { source: 1, destination: 2, bytes: 4 }
 const V6 = { source: 3, destination: 4, bytes: 16 }
+/** enum ctattr_stats_global */
+const CTA_STATS_GLOBAL_ENTRIES = 1
 /** enum ip_conntrack_status */
 const IPS_DST_NAT = 1 << 5
 
@@ -93,6 +96,16 @@ export function askConntrack(netlink: Netlink, tuples: readonly Tuple[]): (Connt
     if (type === CT_NEW && sequence < entries.length) entries[sequence] = decodeConntrack(answers, at, end)
   }
   return entries
+}
+
+/** How many entries there are; 0 where nothing is tracked, because no rule asks for it. Undefined when it is not told. */
+export function countConntrack(netlink: Netlink): number | undefined {
+  const answer = netlink.ask(request(CT_GET_STATS, 0, Buffer.alloc(NFGENMSG)))
+  for (const { type, at, end } of messages(answer)) {
+    const value = type === CT_GET_STATS ? findAttribute(answer, at + NFGENMSG, end, CTA_STATS_GLOBAL_ENTRIES) : -1
+    if (value >= 0 && valueEnd(answer, value) - value === 4) return answer.readUInt32BE(value)
+  }
+  return undefined
 }
 
 /** Every entry of a family (2 AF_INET, 10 AF_INET6); with `translated` only those whose destination netfilter changed. */

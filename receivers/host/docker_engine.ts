@@ -90,6 +90,12 @@ export function connectDocker({ endpoint, timeoutMs, log, onEvent, onList }: Doc
 
   async function stayConnected(): Promise<void> {
     let retryMs = FIRST_RETRY_MS
+    if (!inReach()) {
+      log.info('no docker here: its containers would be named by their ids', {
+        endpoint,
+        fix: 'start docker, or mount its socket; or set extensions::host::docker::endpoint. It is looked for again and again',
+      })
+    }
     while (!stopping.signal.aborted) {
       if (inReach()) await session().catch(complain)
       first.resolve()

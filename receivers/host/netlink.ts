@@ -4,8 +4,6 @@
 /** Flags of a request. */
 export const NLM_F_REQUEST = 0x1
 export const NLM_F_DUMP = 0x300
-/** Flags of an answer. */
-export const NLM_F_DUMP_INTR = 0x10
 
 const NLMSG_ERROR = 2
 const NLMSG_DONE = 3

@@ -1,28 +1,20 @@
 // Real containers, the real host, and what the table says of them in the end.
 import assert from 'node:assert/strict'
-import { execFile } from 'node:child_process'
 import { test } from 'node:test'
-import { promisify } from 'node:util'
 import { createNoopMeter } from '@opentelemetry/api'
 import * as z from 'zod/mini'
 import definition from '../../processors/container_attribution/index.ts'
 import { hostResource } from '../../processors/host_resource.ts'
 import type { Point } from '../../processors/processor.ts'
 import { createTable } from '../../processors/table.ts'
-import type { Host } from '../../receivers/host/host.ts'
 import { hostSettings, startHost } from '../../receivers/host/index.ts'
 import type { Logger, Metric } from '../../receivers/receiver.ts'
+import { atEnd } from '../ending.ts'
 import { requires } from '../requires.ts'
+import { startDocker } from './docker.ts'
 
-const NAME = 'attribution-web'
-const RENAMED = 'attribution-shop'
 const usage: Metric = { kind: 'counter', unit: 's', description: 'CPU time.' }
 const silent: Logger = { debug() {}, info() {}, warn() {}, error() {} }
-
-// Never synchronous: the host hears of cgroups and containers while the event loop turns.
-const docker = async (...args: string[]) =>
-  (await promisify(execFile)('docker', args, { timeout: 60_000 })).stdout.trim()
-const removeAll = () => docker('rm', '-f', NAME, RENAMED).catch(() => {})
 
 async function setUp() {
   const host = await startHost({ log: silent, settings: z.parse(hostSettings, {}) })
@@ -56,42 +48,38 @@ async function setUp() {
   }
 }
 
-/** The id of the container's cgroup, as the kernel has it for its first process. */
-async function topId(host: Host, name: string): Promise<number | undefined> {
-  return host.cgroupOf(Number(await docker('inspect', '-f', '{{.State.Pid}}', name)))?.id
-}
-
 test(
   'a container is named, restarted, renamed and replaced, and its series tell so',
   requires('root', 'docker'),
-  async () => {
-    await removeAll()
+  async (t) => {
+    const { docker, run, name, image } = await startDocker(t, 'attribution')
     const { host, collect, told } = await setUp()
-    try {
-      await docker('run', '-d', '--name', NAME, 'busybox:test', 'sleep', '1000')
-      await until(collect, () => told('container.info', NAME)?.attributes.image === 'busybox:test')
-      assert.equal(told('container.restarts', NAME)?.value, 0)
-      const first = await topId(host, NAME)
-      const used = told('usage', NAME)?.value ?? Number.NaN
+    atEnd(t, () => host.stop())
+    /** The id of its cgroup, as the kernel has it for its first process. */
+    const topId = async (id: string) => host.cgroupOf(Number(await docker('inspect', '-f', '{{.State.Pid}}', id)))?.id
 
-      await docker('restart', '-t', '0', NAME)
-      await until(collect, () => told('container.restarts', NAME)?.value === 1)
-      assert.notEqual(await topId(host, NAME), first)
-      assert.ok((told('usage', NAME)?.value ?? 0) > used * 2, 'what the first life used, and the second')
+    const web = await run('web', { command: ['sleep', '1000'] })
+    await until(collect, () => told('container.info', web.name)?.attributes.image === image)
+    assert.equal(told('container.restarts', web.name)?.value, 0)
+    const first = await topId(web.id)
+    const used = told('usage', web.name)?.value ?? Number.NaN
 
-      await docker('rename', NAME, RENAMED)
-      await until(collect, () => told('container.info', RENAMED) !== undefined)
-      assert.equal(told('container.info', NAME), undefined)
+    await docker('restart', '-t', '0', web.id)
+    await until(collect, () => told('container.restarts', web.name)?.value === 1)
+    assert.notEqual(await topId(web.id), first)
+    assert.ok((told('usage', web.name)?.value ?? 0) > used * 2, 'what the first life used, and the second')
 
-      await docker('rm', '-f', RENAMED)
-      await until(collect, () => told('container.info', RENAMED) === undefined)
-      const before = told('container.restarts', RENAMED)?.value ?? 0
-      await docker('run', '-d', '--name', RENAMED, 'busybox:test', 'sleep', '1000')
-      await until(collect, () => told('container.restarts', RENAMED)?.value === before + 1)
-    } finally {
-      await host.stop()
-      await removeAll()
-    }
+    const shop = name('shop')
+    await docker('rename', web.id, shop)
+    await until(collect, () => told('container.info', shop) !== undefined)
+    assert.equal(told('container.info', web.name), undefined)
+
+    await docker('rm', '-f', web.id)
+    await until(collect, () => told('container.info', shop) === undefined)
+    const before = told('container.restarts', shop)?.value ?? 0
+    const replacement = await run('other', { command: ['sleep', '1000'] })
+    await docker('rename', replacement.id, shop)
+    await until(collect, () => told('container.restarts', shop)?.value === before + 1)
   },
 )
 

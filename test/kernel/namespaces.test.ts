@@ -11,15 +11,9 @@ import { atEnd } from '../ending.ts'
 import { listeningLog } from '../receivers/quiet.ts'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
-import { inside, makeNamespace } from './network.ts'
+import { inside, makeNamespace, startQuietHost } from './network.ts'
 
 const needs = requires('root', 'addon')
-
-async function startedHost(t: TestContext): Promise<Host> {
-  const host = await startHost({ log: listeningLog(), settings: hostSettings.parse({}) })
-  atEnd(t, () => host.stop())
-  return host
-}
 
 let count = 0
 
@@ -34,7 +28,7 @@ function makeCgroup(t: TestContext, { layout }: Host): { path: string; enter(pid
 const known = (host: Host) => [...host.namespaces.living()].map(({ netns }) => netns)
 
 test("the host's namespace is that of the kernel's own threads, and is opened", needs, async (t) => {
-  const { namespaces } = await startedHost(t)
+  const { namespaces } = await startQuietHost(t)
   assert.equal(`net:[${namespaces.initial}]`, readlinkSync('/proc/2/ns/net'))
   assert.ok([...namespaces.living()].some(({ netns }) => netns === namespaces.initial))
   const fd = namespaces.open(namespaces.initial)
@@ -44,7 +38,7 @@ test("the host's namespace is that of the kernel's own threads, and is opened", 
 })
 
 test('a namespace is known by a process that lives in it, from its cgroup, and forgotten with it', needs, async (t) => {
-  const host = await startedHost(t)
+  const host = await startQuietHost(t)
   const namespace = makeNamespace(t)
   const cgroup = makeCgroup(t, host)
   const ended: number[] = []
@@ -73,7 +67,7 @@ test(
   'a process that enters its namespace after its cgroup, as runtimes have it, is seen in the new one',
   needs,
   async (t) => {
-    const host = await startedHost(t)
+    const host = await startQuietHost(t)
     const namespace = makeNamespace(t)
     const cgroup = makeCgroup(t, host)
     const outside = makeNamespace(t)
@@ -90,7 +84,7 @@ test(
 )
 
 test('nothing of ours keeps a namespace alive: its veth goes when its last process goes', needs, async (t) => {
-  const host = await startedHost(t)
+  const host = await startQuietHost(t)
   const cgroup = makeCgroup(t, host)
   const child = execFileSync('sh', ['-c', 'unshare --net sleep 60 >/dev/null 2>&1 & echo $!'], { encoding: 'utf8' })
   const pid = Number(child)
@@ -121,7 +115,7 @@ test('nothing of ours keeps a namespace alive: its veth goes when its last proce
 })
 
 test('two namespaces in one cgroup are both known', needs, async (t) => {
-  const host = await startedHost(t)
+  const host = await startQuietHost(t)
   const cgroup = makeCgroup(t, host)
   const [first, second] = [makeNamespace(t), makeNamespace(t)]
   for (const namespace of [first, second]) cgroup.enter(await inside(namespace, namespace.start('sleep', '60')))
@@ -129,7 +123,8 @@ test('two namespaces in one cgroup are both known', needs, async (t) => {
 })
 
 test('a container of Docker', requires('root', 'addon', 'docker'), async (t) => {
-  const host = await startedHost(t)
+  const host = await startHost({ log: listeningLog(), settings: hostSettings.parse({}) })
+  atEnd(t, () => host.stop())
   const docker = await startDocker(t, 'netns')
   const { id } = await docker.run('idle', { command: ['sleep', '60'] })
   const pid = await docker.docker('inspect', '--format', '{{.State.Pid}}', id)
