@@ -20,6 +20,9 @@ export type Peers = {
    * what is not is forgotten after five. `tcpSeconds` replaces what was known, unless it is left out.
    */
   note(cgroup: number, netns: number, address: string, tcpSeconds?: number): void
+  /** Somebody will note everybody's connections, until the result is called. Nobody else need look for them then. */
+  provide(): () => void
+  readonly isProvided: boolean
   /** Those seen within the last five minutes. */
   living(): Iterable<Peer>
   /** Notes for which there was no room. */
@@ -35,6 +38,7 @@ type Mutable = { -readonly [Key in keyof Peer]: Peer[Key] }
 export function createPeers(now: () => number = () => performance.now(), most: number = MOST): Peers {
   const known = new Map<string, Mutable>()
   let refused = 0
+  let providers = 0
   let sweptMs = now()
 
   function forget(nowMs: number): void {
@@ -56,6 +60,17 @@ export function createPeers(now: () => number = () => performance.now(), most: n
       if (known.size >= most && lastMs - sweptMs >= 1000) forget(lastMs)
       if (known.size >= most) refused++
       else known.set(key, { cgroup, netns, address, lastMs, tcpSeconds })
+    },
+    provide() {
+      let isProviding = true
+      providers++
+      return () => {
+        if (isProviding) providers--
+        isProviding = false
+      }
+    },
+    get isProvided() {
+      return providers > 0
     },
     living() {
       forget(now())

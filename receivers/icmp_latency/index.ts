@@ -6,6 +6,7 @@ import { hasCapability } from '../capabilities.ts'
 import { defineReceiver, type Output } from '../receiver.ts'
 import { duration } from '../schema.ts'
 import { createAddressFilter, parseNetwork } from './addresses.ts'
+import { watchConnections } from './connections.ts'
 import { metrics, type Name } from './metrics.ts'
 import { createProber } from './prober.ts'
 import { createSchedule } from './schedule.ts'
@@ -17,6 +18,8 @@ import { startTelemetry } from './telemetry.ts'
 const TICK_MS = 1000
 /** How often the addresses are brought up to date, in ticks. */
 const FOLLOW_EVERY = 3
+/** How often we look for connections ourselves, where nobody else notes them. */
+const LOOK_EVERY_MS = 15_000
 
 const network = () =>
   z.string().check(
@@ -95,11 +98,27 @@ export default defineReceiver({
       targets.end(netns)
     })
 
+    const connections = watchConnections(host, log)
+    let looking: Promise<void> | undefined
+    let lookedMs = Number.NEGATIVE_INFINITY
+    function lookForConnections(): void {
+      if (host.peers.isProvided || looking !== undefined || nowMs() - lookedMs < LOOK_EVERY_MS) return
+      lookedMs = nowMs()
+      looking = connections
+        .look()
+        .then(() => targets.follow(nowMs()))
+        .catch((error: Error) => log.warn('cannot look for connections', { reason: error.message }))
+        .finally(() => {
+          looking = undefined
+        })
+    }
+
     let ticks = 0
     let isFailing = false
     function tick(): void {
       try {
         prober.read()
+        if (ticks > 0) lookForConnections() // by now every receiver has started that would note them
         if (ticks++ % FOLLOW_EVERY === 0) targets.follow(nowMs())
         const fromMs = nowMs()
         prober.send(schedule.plan(targets.all(), fromMs, fromMs + TICK_MS))
@@ -116,8 +135,10 @@ export default defineReceiver({
         prober.read()
         for (const told of targets.told()) report(out, told)
       },
-      stop() {
+      async stop() {
         clearInterval(ticking)
+        connections.stop()
+        await looking
         stopHearing()
         stopTelemetry()
         echo.close()

@@ -60,3 +60,14 @@ test('it is bounded, says what found no room, and has room again when others are
   peers.note(1, 40, '10.0.0.3')
   assert.deepEqual(addresses(), ['10.0.0.3'])
 })
+
+test('who provides is known until each has ended, and ends once', () => {
+  const { peers } = given()
+  assert.equal(peers.isProvided, false)
+  const [first, second] = [peers.provide(), peers.provide()]
+  first()
+  first()
+  assert.equal(peers.isProvided, true)
+  second()
+  assert.equal(peers.isProvided, false)
+})
