@@ -54,7 +54,7 @@ export function createSchedule(settings: ScheduleSettings, random: () => number 
       nextMs = Math.max(nextMs, nowMs)
 
       const planned: Planned[] = []
-      for (const target of due) {
+      for (const [i, target] of due.entries()) {
         if (nextMs >= untilMs) break
         const { text } = target.address
         const atMs = Math.max(target.dueMs, nextMs)
@@ -69,6 +69,7 @@ export function createSchedule(settings: ScheduleSettings, random: () => number 
         const factor = target.isNew ? random() : 1 - JITTER + 2 * JITTER * random()
         target.isNew = false
         target.dueMs = sendMs + intervalOf(target.silent, intervalMs) * factor
+        if (target.dueMs < untilMs) insert(due, i + 1, target)
       }
       return planned
     },
@@ -76,4 +77,10 @@ export function createSchedule(settings: ScheduleSettings, random: () => number 
       return behindMs
     },
   }
+}
+
+/** Keeps the order in time; the walk over the list comes to it later. */
+function insert(due: Target[], from: number, target: Target): void {
+  const at = due.findIndex(({ dueMs }, i) => i >= from && dueMs > target.dueMs)
+  due.splice(at < 0 ? due.length : at, 0, target)
 }
