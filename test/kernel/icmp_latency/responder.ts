@@ -51,12 +51,15 @@ async function ended(child: ChildProcess, signal: NodeJS.Signals): Promise<void>
   await once(child, 'exit')
 }
 
-/** Captures echo packets on a device of a namespace. The result ends it: round trips in seconds by the address asked. */
+/** One that was seen on the wire. */
+export type RoundTrip = { readonly address: string; readonly ident: number; readonly seconds: number }
+
+/** Captures echo packets on a device of a namespace. The result ends it, and tells round trips in order of the replies. */
 export async function startTcpdump(
   t: TestContext,
-  { start }: Namespace,
+  { start }: Pick<Namespace, 'start'>,
   device: string,
-): Promise<() => Promise<ReadonlyMap<string, number[]>>> {
+): Promise<() => Promise<RoundTrip[]>> {
   const folder = mkdtempSync(join(tmpdir(), 'leadline-tcpdump-'))
   atEnd(t, () => rmSync(folder, { recursive: true }))
   const file = join(folder, 'packets')
@@ -84,9 +87,9 @@ function existsWithHeader(file: string): boolean {
 
 const LINE = /^(\d+)\.(\d{9}) IP6? ([0-9a-f.:]+) > ([0-9a-f.:]+): ICMP6?, echo (request|reply), id (\d+), seq (\d+)/
 
-function roundTrips(text: string): Map<string, number[]> {
+function roundTrips(text: string): RoundTrip[] {
   const asked = new Map<string, number>()
-  const found = new Map<string, number[]>()
+  const found: RoundTrip[] = []
   const first = Number(/^(\d+)/.exec(text)?.[1])
   for (const line of text.split('\n')) {
     // tcpdump writes `ICMP echo request` of IPv4 and `ICMP6, echo request` of IPv6.
@@ -100,9 +103,7 @@ function roundTrips(text: string): Map<string, number[]> {
     if (what === 'request') asked.set(key, at)
     else if (sentAt !== undefined) {
       asked.delete(key)
-      const all = found.get(other) ?? []
-      found.set(other, all)
-      all.push(at - sentAt)
+      found.push({ address: other, ident: Number(id), seconds: at - sentAt })
     }
   }
   return found
