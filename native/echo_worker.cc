@@ -19,7 +19,7 @@
 
 namespace {
 
-constexpr auto kRound = std::chrono::milliseconds(10);  // shortest time from one round to the next
+constexpr auto kRound = std::chrono::milliseconds(20);  // shortest time from one round to the next
 constexpr size_t kMostRequests = 65'536;
 constexpr size_t kMostBytes = 16 << 20;  // of records, some 30 000 requests
 constexpr size_t kSlots = 16;            // messages in one recvmmsg

@@ -16,6 +16,8 @@ import { startTelemetry } from './telemetry.ts'
 
 /** How often probes are planned and answers are taken in. */
 const TICK_MS = 1000
+/** How far ahead probes are planned, so that a tick that comes late leaves no gap. */
+const AHEAD_MS = 1500
 /** How often the addresses are brought up to date, in ticks. */
 const FOLLOW_EVERY = 3
 /** How often we look for connections ourselves, where nobody else notes them. */
@@ -121,7 +123,7 @@ export default defineReceiver({
         if (ticks > 0) lookForConnections() // by now every receiver has started that would note them
         if (ticks++ % FOLLOW_EVERY === 0) targets.follow(nowMs())
         const fromMs = nowMs()
-        prober.send(schedule.plan(targets.all(), fromMs, fromMs + TICK_MS))
+        prober.send(schedule.plan(targets.all(), fromMs, fromMs + AHEAD_MS))
         isFailing = false
       } catch (error) {
         if (!isFailing) log.error('cannot send probes', { error: error instanceof Error ? error.message : error })

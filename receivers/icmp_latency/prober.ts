@@ -48,6 +48,8 @@ type Probe = {
   readonly index: number
   /** Monotonic milliseconds; undefined until the thread has sent it. */
   sentMs: number | undefined
+  /** OPT_ID's. */
+  counter: number | undefined
   offset: Nanoseconds
   scheduled: Nanoseconds | undefined
   driven: Nanoseconds | undefined
@@ -83,8 +85,9 @@ export function createProber({ echo, sockets, now, replyTimeoutMs }: Options): P
     unsent: 0,
     socket_failures: 0,
   }
-  /** By `socket number × 2^32 + index`. */
+  /** By `socket number × 2^32 + index`, and by OPT_ID's counter in its place. */
   const probes = new Map<number, Probe>()
+  const byCounter = new Map<number, Probe>()
   const keyOf = (socket: number, index: number) => socket * 2 ** 32 + index
   /** In the order in which they were planned. */
   let waiting: Probe[] = []
@@ -108,6 +111,7 @@ export function createProber({ echo, sockets, now, replyTimeoutMs }: Options): P
           socket,
           index,
           sentMs: undefined,
+          counter: undefined,
           offset: 0,
           scheduled: undefined,
           driven: undefined,
@@ -142,16 +146,22 @@ export function createProber({ echo, sockets, now, replyTimeoutMs }: Options): P
     probe.sentMs = monotonicMs(record.at, record.offset)
     probe.offset = record.offset
     sent(probe.target)
-    if (record.error === 0) return
-    probe.socket.hasFailed = true
+    const { socket } = probe
+    if (record.error === 0) {
+      if (socket.sent === undefined) return
+      probe.counter = socket.sent++
+      byCounter.set(keyOf(socket.number, probe.counter), probe)
+      return
+    }
+    socket.sent = undefined
     failed(probe.target, failureOfSend(record.error))
     giveUp(probe)
   }
 
   function onStamp(socket: EchoSocket, record: EchoRecord & { kind: 'stamp' }): void {
-    // Encrypted on its way (IPsec), a packet does not tell; as long as each send has succeeded, the counter does.
-    const counted = socket.hasFailed ? undefined : record.counter
-    const probe = probeOf(socket, indexIn(record.data, socket.signature) ?? counted)
+    // As long as each send has succeeded the counter tells, also of a packet that was encrypted on its way (IPsec).
+    const counted = socket.sent === undefined ? undefined : byCounter.get(keyOf(socket.number, record.counter))
+    const probe = counted ?? probeOf(socket, indexIn(record.data(), socket.signature))
     if (probe === undefined) return
     // Devices on top of others each have a scheduler: the first is where our waiting began.
     if (record.stamp === 'sched') probe.scheduled ??= record.at
@@ -248,7 +258,10 @@ export function createProber({ echo, sockets, now, replyTimeoutMs }: Options): P
     const forgetMs = nowMs - replyTimeoutMs - REMEMBER_MS
     const kept = remembered.findIndex(({ sentMs }) => (sentMs ?? 0) > forgetMs)
     const gone = remembered.splice(0, kept < 0 ? remembered.length : kept)
-    for (const { socket, index } of gone) probes.delete(keyOf(socket.number, index))
+    for (const { socket, index, counter } of gone) {
+      probes.delete(keyOf(socket.number, index))
+      if (counter !== undefined) byCounter.delete(keyOf(socket.number, counter))
+    }
   }
 
   function isOver({ sentMs, socket, target }: Probe): boolean {

@@ -27,7 +27,8 @@ export type EchoRecord = Common &
         /** Requests of this socket before it, as OPT_ID counts them. */
         readonly counter: number
         readonly at: Nanoseconds
-        readonly data: Buffer
+        /** The packet with all its headers. */
+        data(): Buffer
       }
     | {
         readonly kind: 'error'
@@ -72,7 +73,7 @@ function decode(bytes: Buffer, at: number, end: number): EchoRecord | undefined 
   const common = { socket: bytes.readUInt32LE(at + 4), offset: time(bytes, at + 24) }
   const number = bytes.readUInt32LE(at + 8)
   const detail = bytes.readInt32LE(at + 12)
-  const data = bytes.subarray(at + HEADER_BYTES, end)
+  const data = () => bytes.subarray(at + HEADER_BYTES, end)
   switch (bytes[at + 2]) {
     case SENT:
       return { ...common, kind: 'sent', tag: number, error: detail, at: time(bytes, at + 16) }
@@ -88,12 +89,12 @@ function decode(bytes: Buffer, at: number, end: number): EchoRecord | undefined 
         type: (number >>> 8) & 0xff,
         code: number & 0xff,
         error: detail,
-        data,
+        data: data(),
       }
     case REPLY: {
       const isStamped = bytes.readUInt32LE(at + 16) > 0
       const source = bytes.subarray(at + 32, at + 48)
-      return { ...common, kind: 'reply', at: isStamped ? time(bytes, at + 16) : undefined, source, data }
+      return { ...common, kind: 'reply', at: isStamped ? time(bytes, at + 16) : undefined, source, data: data() }
     }
     default:
       return { ...common, kind: 'failed', error: detail }

@@ -15,8 +15,8 @@ export type EchoSocket = {
   readonly signature: Signature
   /** Of the next request. */
   nextIndex: number
-  /** A send has failed: OPT_ID's counter and our index may have parted. */
-  hasFailed: boolean
+  /** Requests that were sent, as OPT_ID counts them; undefined once a send has failed, which may have counted or not. */
+  sent: number | undefined
 }
 
 export type Sockets = {
@@ -70,7 +70,7 @@ export function createSockets(echo: Echo, namespaces: Namespaces, log: Logger, n
       try {
         const { socket: number, ident } = echo.open(family, kind, randomInt(1, 0x10000), namespace)
         const signature = { ident, nonce: randomBytes(NONCE_BYTES) }
-        return { number, netns, family, isRaw: kind === 'raw', signature, nextIndex: 0, hasFailed: false }
+        return { number, netns, family, isRaw: kind === 'raw', signature, nextIndex: 0, sent: 0 }
       } catch (error) {
         first ??= error
         const { errno } = error as Partial<Refusal>
