@@ -46,6 +46,7 @@ type Probe = {
   readonly target: Target
   readonly socket: EchoSocket
   readonly index: number
+  readonly plannedMs: number
   /** Monotonic milliseconds; undefined until the thread has sent it. */
   sentMs: number | undefined
   /** OPT_ID's. */
@@ -98,6 +99,7 @@ export function createProber({ echo, sockets, now, replyTimeoutMs }: Options): P
   let checkpoint = { round: 0, ms: Number.NEGATIVE_INFINITY }
 
   function send(planned: readonly Planned[]): void {
+    const nowMs = now()
     const given: { probe: Probe; afterMs: number }[] = []
     for (const { target, afterMs } of planned) {
       const socket = sockets.get(target.netns, target.address.family)
@@ -110,6 +112,7 @@ export function createProber({ echo, sockets, now, replyTimeoutMs }: Options): P
           target,
           socket,
           index,
+          plannedMs: nowMs + afterMs,
           sentMs: undefined,
           counter: undefined,
           offset: 0,
@@ -264,9 +267,9 @@ export function createProber({ echo, sockets, now, replyTimeoutMs }: Options): P
     }
   }
 
-  function isOver({ sentMs, socket, target }: Probe): boolean {
+  function isOver({ sentMs, socket, plannedMs }: Probe): boolean {
     if (sentMs !== undefined) return sentMs + replyTimeoutMs < checkpoint.ms
-    return sockets.byNumber(socket.number) !== socket || target.dueMs + NEVER_SENT_MS < checkpoint.ms
+    return sockets.byNumber(socket.number) !== socket || plannedMs + NEVER_SENT_MS < checkpoint.ms
   }
 
   function read(): void {

@@ -2,7 +2,7 @@
 // and what tcpdump saw on the wire.
 import { type ChildProcess, execFileSync } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -67,6 +67,7 @@ export async function startTcpdump(
   const child = start('tcpdump', ...options, '-i', device, '-U', '-w', file, 'icmp or icmp6')
   await until('tcpdump captures', () => existsWithHeader(file))
   return async () => {
+    await written(file)
     await ended(child, 'SIGINT')
     const text = execFileSync('tcpdump', ['-n', '-tt', '--time-stamp-precision=nano', '-r', file], {
       encoding: 'utf8',
@@ -77,12 +78,19 @@ export async function startTcpdump(
   }
 }
 
-function existsWithHeader(file: string): boolean {
-  try {
-    return execFileSync('stat', ['-c', '%s', file], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] }) !== '0\n'
-  } catch {
-    return false
+/** What it has not come to yet when it is interrupted, tcpdump does not write. */
+async function written(file: string): Promise<void> {
+  let size = -1
+  const hasGrown = () => {
+    const before = size
+    size = statSync(file).size
+    return size > before
   }
+  await until('tcpdump has written all', () => !hasGrown(), { everyMs: 700 })
+}
+
+function existsWithHeader(file: string): boolean {
+  return (statSync(file, { throwIfNoEntry: false })?.size ?? 0) > 0
 }
 
 const LINE = /^(\d+)\.(\d{9}) IP6? ([0-9a-f.:]+) > ([0-9a-f.:]+): ICMP6?, echo (request|reply), id (\d+), seq (\d+)/
