@@ -19,6 +19,7 @@ type Addon = {
   readonly Netlink: new (options: NetlinkOptions) => Netlink
   readonly OpenFiles: new (paths: readonly string[]) => OpenFiles
   readonly Taskstats: new () => Taskstats
+  exitWithin(code: number, seconds: number): void
   readFiles(paths: readonly string[]): FileContents
 }
 
@@ -29,6 +30,9 @@ export function addon(): Addon {
   loaded ??= load()
   return loaded
 }
+
+/** The addon where it is loaded already. */
+export const loadedAddon = (): Addon | undefined => loaded
 
 function load(): Addon {
   const module: { exports: unknown } = { exports: {} }

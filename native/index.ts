@@ -2,7 +2,7 @@
 // A failed system call throws an Error with `code` ('EPERM'), a negative `errno`, and `syscall` ('bpf', 'send', …),
 // as Node's own do; a wrong argument throws a TypeError. Where the addon cannot be loaded, the functions throw
 // when they are called, and say what to do.
-import { addon } from './addon.ts'
+import { addon, loadedAddon } from './addon.ts'
 
 export type BpfOptions = {
   /** Programs to load. Those of the object that are not named are left out. */
@@ -229,4 +229,17 @@ export function readFiles(paths: readonly string[]): FileContents {
 export function openFiles(paths: readonly string[]): OpenFiles {
   const { OpenFiles } = addon()
   return new OpenFiles(paths)
+}
+
+/** How long Node may take to end its threads. With the eight seconds of a shutdown it stays below `docker stop`'s ten. */
+const EXIT_SECONDS = 1
+
+/**
+ * process.exit(code) that cannot hang. Node waits there for the threads of V8, and one of those may wait for a garbage
+ * collection that nobody makes any more (nodejs/node#54918). Then the process ends all the same (alarm(2), _exit(2)),
+ * where the addon is loaded: whoever needs nothing of it hardly has such threads.
+ */
+export function exit(code: number): never {
+  loadedAddon()?.exitWithin(code, EXIT_SECONDS)
+  process.exit(code)
 }

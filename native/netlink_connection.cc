@@ -11,6 +11,7 @@
 #include "arguments.h"
 #include "errors.h"
 #include "namespace.h"
+#include "netlink_exchange.h"
 
 using netlink::View;
 using Received = netlink::Socket::Received;
@@ -23,47 +24,16 @@ constexpr size_t kMostDrained = 16 * 1024 * 1024;  // per call, so that a storm 
 constexpr const char* kAsking = "ask the kernel over netlink";
 constexpr const char* kListening = "listen to the kernel over netlink";
 
-// A whole message that JavaScript wants to send.
-struct Request {
-  size_t at;
-  size_t length;
-  bool dump;
-};
-
-std::vector<Request> RequestsIn(Napi::Env env, View bytes) {
-  std::vector<Request> requests;
-  for (size_t at = 0; at < bytes.size();) {
-    const View rest = bytes.subspan(at);
-    const auto header = rest.size() < sizeof(nlmsghdr) ? nlmsghdr{} : netlink::ReadAt<nlmsghdr>(rest, 0);
-    if (header.nlmsg_len < sizeof header || netlink::Aligned(header.nlmsg_len) > rest.size()) {
+std::vector<netlink::Request> RequestsIn(Napi::Env env, View bytes) {
+  std::vector<netlink::Request> requests;
+  for (size_t at = 0; at < bytes.size(); at += requests.back().length) {
+    const auto request = netlink::RequestAt(bytes, at);
+    if (!request) {
       throw Napi::TypeError::New(env, "requests must be whole netlink messages, padded to 4 bytes, end to end");
     }
-    requests.push_back({at, netlink::Aligned(header.nlmsg_len), (header.nlmsg_flags & NLM_F_DUMP) == NLM_F_DUMP});
-    at += netlink::Aligned(header.nlmsg_len);
+    requests.push_back(*request);
   }
   return requests;
-}
-
-void SetSequence(Bytes& bytes, size_t at, uint32_t sequence) {
-  std::memcpy(&bytes[at + offsetof(nlmsghdr, nlmsg_seq)], &sequence, sizeof sequence);
-}
-
-// The message as it came, but with that sequence number.
-void AppendMessage(Bytes& out, const netlink::Message& message, uint32_t sequence) {
-  const size_t at = out.size();
-  const nlmsghdr header{.nlmsg_len = static_cast<uint32_t>(sizeof header + message.payload.size()),
-                        .nlmsg_type = message.type,
-                        .nlmsg_flags = message.flags,
-                        .nlmsg_seq = sequence,
-                        .nlmsg_pid = 0};
-  out.resize(at + netlink::Aligned(header.nlmsg_len));
-  std::memcpy(&out[at], &header, sizeof header);
-  if (!message.payload.empty()) std::memcpy(&out[at + sizeof header], message.payload.data(), message.payload.size());
-}
-
-// True when nothing more comes for the request that this message answers.
-bool IsLast(const netlink::Message& message) {
-  return message.type == NLMSG_DONE || message.type == NLMSG_ERROR || (message.flags & NLM_F_MULTI) == 0;
 }
 
 // Sends `count` requests that are in `bytes`, and appends what they are answered.
@@ -74,8 +44,8 @@ void AskSome(netlink::Socket& socket, View bytes, uint32_t sequence, size_t coun
     while (const auto message = netlink::NextMessage(datagram)) {
       const uint32_t index = message->sequence - sequence;
       if (index >= count) continue;  // an answer to an earlier question that had failed
-      AppendMessage(out, *message, first_index + index);
-      if (IsLast(*message)) answered++;
+      netlink::AppendMessage(out, *message, first_index + index);
+      if (netlink::IsLast(*message)) answered++;
     }
   };
   // The kernel has answered before send() returns, and goes on with a dump whenever we receive of it: what is not there
@@ -175,7 +145,7 @@ Napi::Value NetlinkConnection::Ask(const Napi::CallbackInfo& info) {
   return Guarded(info, [&] {
     netlink::Socket& socket = RequireIdle(info.Env());
     const View given = BytesArgument(info, 0, "requests");
-    const std::vector<Request> requests = RequestsIn(info.Env(), given);
+    const std::vector<netlink::Request> requests = RequestsIn(info.Env(), given);
     Bytes bytes(given.begin(), given.end());
     Bytes out;
     for (size_t first = 0; first < requests.size();) {
@@ -183,7 +153,7 @@ Napi::Value NetlinkConnection::Ask(const Napi::CallbackInfo& info) {
       while (!requests[first].dump && end < requests.size() && end - first < kAsked && !requests[end].dump) end++;
       const uint32_t sequence = std::exchange(sequence_, sequence_ + static_cast<uint32_t>(end - first));
       for (size_t i = first; i < end; i++) {
-        SetSequence(bytes, requests[i].at, sequence + static_cast<uint32_t>(i - first));
+        netlink::SetSequence(bytes, requests[i].at, sequence + static_cast<uint32_t>(i - first));
       }
       const size_t from = requests[first].at;
       const size_t to = requests[end - 1].at + requests[end - 1].length;
@@ -198,12 +168,12 @@ Napi::Value NetlinkConnection::Begin(const Napi::CallbackInfo& info) {
   return Guarded(info, [&] {
     netlink::Socket& socket = RequireIdle(info.Env());
     const View given = BytesArgument(info, 0, "request");
-    const std::vector<Request> requests = RequestsIn(info.Env(), given);
+    const std::vector<netlink::Request> requests = RequestsIn(info.Env(), given);
     if (requests.size() != 1 || !requests[0].dump) {
       throw Napi::TypeError::New(info.Env(), "request must be one dump request");
     }
     Bytes bytes(given.begin(), given.end());
-    SetSequence(bytes, 0, sequence_);
+    netlink::SetSequence(bytes, 0, sequence_);
     socket.Send(bytes, kAsking);
     dumping_ = sequence_++;
     return info.Env().Undefined();
@@ -219,8 +189,8 @@ Napi::Value NetlinkConnection::Next(const Napi::CallbackInfo& info) {
       const Received received = socket.Receive(kAsking, [&](View datagram, auto) {
         while (const auto message = netlink::NextMessage(datagram)) {
           if (!dumping_ || message->sequence != *dumping_) continue;
-          AppendMessage(out, *message, 0);
-          if (IsLast(*message)) dumping_.reset();
+          netlink::AppendMessage(out, *message, 0);
+          if (netlink::IsLast(*message)) dumping_.reset();
         }
       });
       if (received == Received::kDatagrams) continue;

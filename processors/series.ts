@@ -42,6 +42,7 @@ export function createStore() {
   const unsettled = new Column()
   const counts = new Cells()
   const baseCounts = new Cells()
+  const delivered = new Column()
 
   const contributionSlots = new Slots()
   const subject: (KnownSubject | undefined)[] = []
@@ -108,6 +109,8 @@ export function createStore() {
     unsettled,
     /** Of histograms, beside `value`. */
     counts,
+    /** Generation whose number has arrived where the table's rows are sent. */
+    delivered,
 
     /** Per contribution. */
     subject,
@@ -139,6 +142,8 @@ export function createStore() {
       scope.set(slot, scopeIndex)
       head.set(slot, NONE)
       leftMs.set(slot, Number.NaN)
+      unsettled.set(slot, 0)
+      delivered.set(slot, 0)
       of.series.set(labelSet.id, slot)
       return slot
     },

@@ -42,7 +42,7 @@ export function addressBytes(text: string): Uint8Array | undefined {
   if (v4 !== undefined) return Uint8Array.from(v4)
   const halves = text.split('%')[0]?.split('::') ?? []
   if (!text.includes(':') || halves.length > 2) return undefined
-  const [before, after] = halves.map(v6Bytes)
+  const [before, after] = halves.map((half, i) => v6Bytes(half, i === halves.length - 1))
   if (before === undefined || (halves.length === 2 && after === undefined)) return undefined
   const zeros = 16 - before.length - (after?.length ?? 0)
   if (halves.length === 2 ? zeros < 2 : zeros !== 0) return undefined
@@ -54,13 +54,14 @@ function v4Bytes(text: string): number[] | undefined {
   return parts?.every((part) => part <= 255) ? parts : undefined
 }
 
-/** Of one side of `::`. Its last part may be written as IPv4. */
-function v6Bytes(text: string): number[] | undefined {
-  if (text === '') return []
+/** Of one side of `::`. The last part of the whole address may be written as IPv4. */
+function v6Bytes(side: string, isLast: boolean): number[] | undefined {
+  if (side === '') return []
   const bytes: number[] = []
-  for (const [i, part] of text.split(':').entries()) {
-    const v4 = i > 0 || !text.includes(':') ? v4Bytes(part) : undefined
-    if (v4 !== undefined && text.endsWith(part)) bytes.push(...v4)
+  const parts = side.split(':')
+  for (const [i, part] of parts.entries()) {
+    const v4 = isLast && i === parts.length - 1 ? v4Bytes(part) : undefined
+    if (v4 !== undefined) bytes.push(...v4)
     else if (/^[0-9a-f]{1,4}$/i.test(part)) bytes.push(Number.parseInt(part, 16) >> 8, Number.parseInt(part, 16) & 0xff)
     else return undefined
   }

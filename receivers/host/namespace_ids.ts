@@ -1,9 +1,10 @@
 // The kernel names other network namespaces by small numbers that each namespace gives for itself (ip-netns(8), nsid):
-// what it tells of several over one socket carries them. Here they become inodes. We only ask; we never give a number.
+// what it tells of several over one socket carries them. Here they become inodes. The kernel gives the number of a
+// namespace at the other end of a link when somebody lists the links, `ip link` for one; so we list them too.
 import { closeSync } from 'node:fs'
 import { openNetlink } from '../../native/index.ts'
 import type { Namespaces } from './namespaces.ts'
-import { attribute, datagrams, findAttribute, messages, request, valueEnd } from './netlink.ts'
+import { attribute, datagrams, findAttribute, messages, NLM_F_DUMP, request, valueEnd } from './netlink.ts'
 
 export type NamespaceIds = {
   /** Takes in which numbers were given and taken back. To be called before the others, once for all that is at hand. */
@@ -17,6 +18,8 @@ export type NamespaceIds = {
 
 const NETLINK_ROUTE = 0
 const RTNLGRP_NSID = 28
+const RTM_GETLINK = 18
+const IFINFOMSG = 16
 const RTM_NEWNSID = 88
 const RTM_DELNSID = 89
 const RTM_GETNSID = 90
@@ -25,17 +28,24 @@ const NETNSA_FD = 3
 const NO_ID = -1
 /** A number may be given to a namespace later: its first veth brings it. */
 const ASK_AGAIN_MS = 1000
+const LIST_AGAIN_MS = 30_000
 
 export function openNamespaceIds(namespaces: Namespaces): NamespaceIds {
-  const open = (groups: readonly number[]) =>
-    namespaces.within(namespaces.initial, (namespace) =>
-      openNetlink({ protocol: NETLINK_ROUTE, groups, ...(namespace !== undefined && { namespace }) }),
-    )
+  function open(groups: readonly number[]) {
+    try {
+      return namespaces.within(namespaces.initial, (namespace) =>
+        openNetlink({ protocol: NETLINK_ROUTE, groups, ...(namespace !== undefined && { namespace }) }),
+      )
+    } catch {
+      return undefined // may not be entered: then nobody has a number for us
+    }
+  }
   const asking = open([])
   const listening = open([RTNLGRP_NSID])
   const byId = new Map<number, number>()
   const ids = new Map<number, number>()
   let askedMs = Number.NEGATIVE_INFINITY
+  let listedMs = Number.NEGATIVE_INFINITY
 
   function forget(netns: number): void {
     const id = ids.get(netns)
@@ -73,8 +83,15 @@ export function openNamespaceIds(namespaces: Namespaces): NamespaceIds {
     const nowMs = performance.now()
     if (nowMs - askedMs < ASK_AGAIN_MS) return
     askedMs = nowMs
-    for (const { netns } of namespaces.living()) {
-      if (netns === namespaces.initial || (ids.get(netns) ?? NO_ID) !== NO_ID) continue
+    const unnamed = [...namespaces.living()].filter(
+      ({ netns }) => netns !== namespaces.initial && (ids.get(netns) ?? NO_ID) === NO_ID,
+    )
+    // One without links to here never gets a number; that is no reason to list all links again and again.
+    if (unnamed.some(({ netns }) => !ids.has(netns)) || nowMs - listedMs > LIST_AGAIN_MS) {
+      listedMs = nowMs
+      asking?.ask(request(RTM_GETLINK, NLM_F_DUMP, Buffer.alloc(IFINFOMSG)))
+    }
+    for (const { netns } of unnamed) {
       const id = ask(netns)
       ids.set(netns, id)
       if (id !== NO_ID) byId.set(id, netns)

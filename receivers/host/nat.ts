@@ -1,6 +1,7 @@
 // Where a connection really goes: what was dialled is followed through the address translation of the socket's own
 // network namespace and then of the host's, by conntrack. Tuples are compared, not status bits: IPVS sets none.
-import { type Netlink, openNetlink } from '../../native/index.ts'
+import { type Netlink, type NetlinkOptions, openNetlink } from '../../native/index.ts'
+import { type Capability, hasCapability } from '../capabilities.ts'
 import type { Logger } from '../receiver.ts'
 import { isLoopback, unmapped } from './address.ts'
 import {
@@ -14,6 +15,7 @@ import {
   NFNLGRP_CONNTRACK_NEW,
   type Tuple,
 } from './conntrack.ts'
+import { translatedTcpFilter } from './conntrack_filter.ts'
 import { openNamespaceIds } from './namespace_ids.ts'
 import type { Namespaces } from './namespaces.ts'
 import { datagrams } from './netlink.ts'
@@ -66,18 +68,25 @@ export type Nat = {
 /** A storm of 18 000 connections a second was heard in full with this (kernel's default: 208 KiB). */
 const BUFFER_BYTES = 8 * 1024 * 1024
 /** Between two calls of heard(). */
-const MOST_PENDING = 65_536
+const MOST_PENDING = 16_384
 const REMEMBERED = 16_384
-/** So long a namespace that tracks nothing is not asked again, unless it is heard of. */
+/** So long a namespace that tracks nothing is not asked again. One that would be heard of is asked again when it is. */
 const UNTRACKED_MS = 2_000
+const UNTRACKED_AND_HEARD_MS = 30_000
 
 type Actual = { readonly tuple: Tuple; readonly atMs: number }
 
-export function openNat(namespaces: Namespaces, log: Logger): Nat {
-  const ids = openNamespaceIds(namespaces)
+type Options = {
+  /** False for somebody who only asks now and then: nothing is heard then. True by default. */
+  readonly listen?: boolean
+}
+
+/** Never throws: what is not permitted is told once in the log with its remedy, and resolves to `unknown`. */
+export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = true }: Options = {}): Nat {
   const told = new Set<string>()
   const inHost = open('follow connections through address translation', {})
-  const listening = listen()
+  const listening = wanted ? listen() : undefined
+  const ids = listening && openNamespaceIds(namespaces)
   const recent = new Map<string, Actual>()
   const untrackedUntilMs = new Map<number, number>()
   let pending: Translation[] = []
@@ -85,7 +94,7 @@ export function openNat(namespaces: Namespaces, log: Logger): Nat {
   const counts = { asked: 0, saved: 0, lostEvents: 0, overflows: 0 }
   const stopForgetting = namespaces.onEnd((netns) => untrackedUntilMs.delete(netns))
 
-  function open(doing: string, options: { groups?: number[]; bufferBytes?: number; allNamespaces?: boolean }) {
+  function open(doing: string, options: Partial<NetlinkOptions>) {
     try {
       const netlink = namespaces.within(namespaces.initial, (namespace) =>
         openNetlink({ protocol: NETLINK_NETFILTER, ...options, ...(namespace !== undefined && { namespace }) }),
@@ -98,15 +107,15 @@ export function openNat(namespaces: Namespaces, log: Logger): Nat {
     }
   }
 
-  /** Each once. */
+  /** Each remedy once. */
   function tell(doing: string, reason: string, fix: string): void {
-    if (told.has(doing)) return
-    told.add(doing)
+    if (told.has(fix)) return
+    told.add(fix)
     log.warn(`cannot ${doing}`, { reason, fix })
   }
 
   function listen(): { netlink: Netlink; all: boolean } | undefined {
-    const options = { groups: [NFNLGRP_CONNTRACK_NEW], bufferBytes: BUFFER_BYTES }
+    const options = { groups: [NFNLGRP_CONNTRACK_NEW], bufferBytes: BUFFER_BYTES, filter: translatedTcpFilter() }
     const all = open('hear of new translations in the network namespaces of containers', {
       ...options,
       allNamespaces: true,
@@ -117,7 +126,7 @@ export function openNat(namespaces: Namespaces, log: Logger): Nat {
   }
 
   function hear(): void {
-    if (listening === undefined) return
+    if (listening === undefined || ids === undefined) return
     ids.refresh()
     const heard = listening.netlink.drain()
     const atMs = Date.now()
@@ -158,7 +167,8 @@ export function openNat(namespaces: Namespaces, log: Logger): Nat {
   function askInside(netlink: Netlink, netns: number, tuples: readonly Tuple[]): (ConntrackEntry | undefined)[] {
     const entries = askConntrack(netlink, tuples)
     const tracks = entries.some((entry) => entry !== undefined) || countConntrack(netlink) !== 0
-    if (!tracks) untrackedUntilMs.set(netns, performance.now() + UNTRACKED_MS)
+    const isHeard = listening?.all === true && ids?.isNamed(netns) === true
+    if (!tracks) untrackedUntilMs.set(netns, performance.now() + (isHeard ? UNTRACKED_AND_HEARD_MS : UNTRACKED_MS))
     return entries
   }
 
@@ -185,6 +195,14 @@ export function openNat(namespaces: Namespaces, log: Logger): Nat {
 
   type Way = { tuple: Tuple; readonly connection: Connection; state: Resolution['state'] }
 
+  /** What has no two addresses of one family is no tuple to ask about. */
+  function start(connection: Connection): Way {
+    const tuple = plain(connection)
+    const { source, destination } = tuple
+    const whole = source.length === destination.length && (source.length === 4 || source.length === 16)
+    return { tuple, connection, state: whole ? 'untracked' : 'unknown' }
+  }
+
   /** One hop for all of these connections, in the namespace that is given. */
   function follow(ways: readonly Way[], netns: number): void {
     const toAsk = ways.filter((way) => {
@@ -204,7 +222,7 @@ export function openNat(namespaces: Namespaces, log: Logger): Nat {
         if (way.state === 'untracked') way.state = 'unknown'
       } else if (entry !== undefined) {
         if (isTranslated(entry)) way.state = 'translated'
-        else if (way.state === 'untracked') way.state = 'direct'
+        else if (way.state !== 'translated') way.state = 'direct'
         way.tuple = onwards(entry)
       }
     }
@@ -213,8 +231,9 @@ export function openNat(namespaces: Namespaces, log: Logger): Nat {
   return {
     resolve(connections) {
       hear()
-      const ways = connections.map((connection): Way => ({ tuple: plain(connection), connection, state: 'untracked' }))
-      for (const [netns, inside] of Map.groupBy(ways, ({ connection }) => connection.netns)) {
+      const ways = connections.map(start)
+      const whole = ways.filter(({ state }) => state !== 'unknown')
+      for (const [netns, inside] of Map.groupBy(whole, ({ connection }) => connection.netns)) {
         if (netns === namespaces.initial) continue
         // One that the host heard of under the socket's tuple came there as it was dialled.
         const own = inside.filter(
@@ -224,7 +243,7 @@ export function openNat(namespaces: Namespaces, log: Logger): Nat {
       }
       // What stays on a loopback device never comes to the host's namespace, where its like may mean something else.
       follow(
-        ways.filter(
+        whole.filter(
           ({ tuple, connection }) => connection.netns === namespaces.initial || !isLoopback(tuple.destination),
         ),
         namespaces.initial,
@@ -244,7 +263,7 @@ export function openNat(namespaces: Namespaces, log: Logger): Nat {
       stopForgetting()
       inHost?.close()
       listening?.netlink.close()
-      ids.close()
+      ids?.close()
     },
   }
 
@@ -277,6 +296,9 @@ function keyOf(netns: number, { source, sourcePort, destination, destinationPort
 function remedy(error: unknown): string {
   const { code, syscall } = error as NodeJS.ErrnoException
   if (code !== 'EPERM') return 'modprobe nf_conntrack_netlink, or a kernel with CONFIG_NF_CT_NETLINK'
-  if (syscall === 'setns') return 'grant CAP_SYS_ADMIN, or run as root in the network namespace of the host'
-  return 'grant CAP_NET_ADMIN and CAP_NET_BROADCAST, or run as root'
+  const wanted: readonly Capability[] = syscall === 'setns' ? ['SYS_ADMIN'] : ['NET_ADMIN', 'NET_BROADCAST']
+  const missing = wanted.filter((capability) => !hasCapability(capability)).map((capability) => `CAP_${capability}`)
+  // In a user namespace of its own a container may hold them all, and yet not be allowed to.
+  if (missing.length === 0) return 'run as root of the host, not in a user namespace'
+  return `grant ${missing.join(' and ')}, or run as root`
 }

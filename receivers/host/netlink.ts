@@ -62,11 +62,14 @@ export function* messages(bytes: Buffer, start = 0, end = bytes.length): Generat
       sequence: bytes.readUInt32LE(at + 8),
       at: at + HEADER,
       end: at + length,
-      error: carriesError ? -bytes.readInt32LE(at + HEADER) : undefined,
+      error: carriesError ? errorNumber(bytes.readInt32LE(at + HEADER)) : undefined,
     }
     at += aligned(length)
   }
 }
+
+/** The kernel's numbers are negative and above -4096; anything else is none. */
+const errorNumber = (number: number): number | undefined => (number <= 0 && number > -4096 ? 0 - number : undefined)
 
 export type Attribute = { readonly type: number; readonly at: number; readonly end: number }
 

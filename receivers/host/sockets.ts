@@ -2,7 +2,7 @@
 // who is connected to whom, who listens, and what the kernel counts for each. What sits in no file descriptor is here too.
 import { setImmediate as turn } from 'node:timers/promises'
 import { getSystemErrorName } from 'node:util'
-import { openNetlink } from '../../native/index.ts'
+import { type Netlink, openNetlink } from '../../native/index.ts'
 import { unmapped } from './address.ts'
 import { attributes, messages, NLM_F_DUMP, request } from './netlink.ts'
 
@@ -92,14 +92,17 @@ export function socketsRequest({ family, states, info = false }: Question): Buff
 
 /**
  * The TCP sockets of the network namespace that is open as `namespace` (ours when undefined), in pieces of about a
- * thousand, between which others get their turn. The descriptor may be closed after the first piece. Throws with code
- * EPERM where the namespace may not be entered, and ENOENT where the kernel has no tcp_diag.
+ * thousand, between which others get their turn. The descriptor is not needed any more when this returns. Throws with
+ * code EPERM where the namespace may not be entered; iterating throws ENOENT where the kernel has no tcp_diag.
  */
-export async function* dumpSockets(
+export function dumpSockets(
   namespace: number | undefined,
   questions: readonly Question[],
 ): AsyncGenerator<DiagSocket[]> {
-  const netlink = openNetlink({ protocol: NETLINK_SOCK_DIAG, ...(namespace !== undefined && { namespace }) })
+  return pieces(openNetlink({ protocol: NETLINK_SOCK_DIAG, ...(namespace !== undefined && { namespace }) }), questions)
+}
+
+async function* pieces(netlink: Netlink, questions: readonly Question[]): AsyncGenerator<DiagSocket[]> {
   try {
     for (const question of questions) {
       netlink.begin(socketsRequest(question))

@@ -1,6 +1,6 @@
 // Network namespaces of real processes, against `ip netns`, `lsns` and what Docker did.
 import assert from 'node:assert/strict'
-import { execFileSync } from 'node:child_process'
+import { execFileSync, spawnSync } from 'node:child_process'
 import { closeSync, fstatSync, mkdirSync, readlinkSync, rmdirSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -11,7 +11,7 @@ import { atEnd } from '../ending.ts'
 import { listeningLog } from '../receivers/quiet.ts'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
-import { inside, makeNamespace, startQuietHost } from './network.ts'
+import { inside, makeCgroupRoot, makeNamespace, startQuietHost } from './network.ts'
 
 const needs = requires('root', 'addon')
 
@@ -136,4 +136,32 @@ test('a container of Docker', requires('root', 'addon', 'docker'), async (t) => 
   const ended = new Promise((resolve) => host.namespaces.onEnd((netns) => netns === ino && resolve(netns)))
   await docker.docker('rm', '--force', id)
   assert.equal(await ended, ino)
+})
+
+test('what may not be read is said once with its remedy, and the namespace of the host stays', needs, async (t) => {
+  const root = makeCgroupRoot(t)
+  const namespace = makeNamespace(t)
+  // Of another user, whom we may not look into without CAP_SYS_PTRACE.
+  const child = namespace.start('setpriv', '--reuid=65534', '--regid=65534', '--clear-groups', 'sleep', '600')
+  writeFileSync(join(root, 'cgroup.procs'), String(await inside(namespace, child)))
+  await until('it is somebody else', () => statSync(`/proc/${child.pid}`).uid === 65_534)
+  const script = `
+    import { startHost, hostSettings } from './receivers/host/index.ts'
+    import { listeningLog } from './test/receivers/quiet.ts'
+    const log = listeningLog()
+    const settings = hostSettings.parse({ cgroup_root: process.argv[1], docker: { endpoint: 'unix:///nowhere' } })
+    const host = await startHost({ log, settings })
+    await host.refresh(10)
+    const { namespaces } = host
+    const said = log.said.filter(({ message }) => message.includes('network namespace')).map(({ fields }) => fields.fix)
+    const inode = namespaces.within(namespaces.initial, () => namespaces.initial)
+    console.log(JSON.stringify({ said, living: [...namespaces.living()].length, inode, own: namespaces.own }))
+    await host.stop()`
+  const drop = ['--bounding-set=-sys_ptrace', '--inh-caps=-sys_ptrace']
+  const run = [process.execPath, '--input-type=module', '-e', script, '--', root]
+  const { stdout, stderr } = spawnSync('setpriv', [...drop, ...run], { encoding: 'utf8' })
+  assert.equal(stderr, '')
+  const { said, living, inode, own } = JSON.parse(stdout)
+  assert.deepEqual([living, inode], [1, own])
+  assert.equal(said.filter((fix: string) => /^grant CAP_SYS_PTRACE, or run as root$/.test(fix)).length, 1, said)
 })

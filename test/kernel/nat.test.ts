@@ -1,6 +1,7 @@
 // Translated connections followed to their real end: compared with what the server says who was reached.
 import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
+import { readdirSync, readlinkSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import { endpointText } from '../../receivers/host/address.ts'
 import type { Namespaces } from '../../receivers/host/namespaces.ts'
@@ -125,6 +126,32 @@ test('DNAT and SNAT in the namespace of the socket, followed by DNAT in that of 
   assert.deepEqual([dialled[0]?.reached, dialled[0]?.seenFrom.split(':')[0]], ['10.77.2.3:8080', '10.77.1.9'])
   assert.deepEqual(resolved(nat, client.inode, dialled), ['10.77.2.3:8080', 'direct'])
 })
+
+for (const end of ['fin', 'rst'] as const) {
+  test(
+    `a service with two back ends: every one of 1000 connections that end by ${end} has its own`,
+    needs,
+    async (t) => {
+      const { client, router, server } = clientRouterServer(t)
+      const backEnds = 'dnat to numgen random mod 2 map { 0 : 10.77.2.2, 1 : 10.77.2.3 }'
+      const chain = `type nat hook prerouting priority dstnat; ip daddr 10.96.0.1 tcp dport 8080 ${backEnds};`
+      router.run('nft', `table ip nat {\n chain pre { ${chain} }\n }`)
+      await serve(server, 8080)
+      const { nat } = await followed(t, router, client)
+      const dialled = await dial(
+        client,
+        ...Array.from({ length: 1000 }, (_, i) => ({ to: '10.96.0.1', port: 8080, localPort: 42_000 + i, end })),
+      )
+      const truth = dialled.map(({ reached }) => reached)
+      assert.deepEqual([...new Set(truth)].toSorted(), ['10.77.2.2:8080', '10.77.2.3:8080'])
+      assert.deepEqual(resolved(nat, client.inode, dialled), truth, 'by asking')
+      assert.equal(nat.counts().saved, 0)
+      const heard = dialled.map(({ tuple, openedMs }) => ({ ...tuple, openedMs, netns: client.inode }))
+      assert.deepEqual(nat.resolve(heard).map(said), truth, 'by what was heard')
+      assert.equal(nat.counts().saved, 1000)
+    },
+  )
+}
 
 test('DNAT of what the host itself dials', needs, async (t) => {
   const { router, server } = clientRouterServer(t)
@@ -288,6 +315,34 @@ test(
   },
 )
 
+test('a namespace that tracked nothing is followed as soon as it does', needs, async (t) => {
+  const { client, router, server } = clientRouterServer(t)
+  await serve(server, 8080)
+  const { nat } = await followed(t, router, client)
+  const before = await dial(client, { to: '10.77.2.2', port: 8080 })
+  assert.deepEqual(resolved(nat, client.inode, before), ['untracked'])
+  const asked = nat.counts().asked
+  assert.deepEqual(resolved(nat, client.inode, before), ['untracked'])
+  assert.equal(nat.counts().asked, asked + 1, 'only the host is asked again')
+  client.run(
+    'iptables',
+    '-t',
+    'nat',
+    '-A',
+    'OUTPUT',
+    '-d',
+    '10.77.2.2',
+    '-p',
+    'tcp',
+    '-j',
+    'DNAT',
+    '--to-destination',
+    '10.77.2.3',
+  )
+  const after = await dial(client, { to: '10.77.2.2', port: 8080 })
+  assert.deepEqual(resolved(nat, client.inode, [...before, ...after]), ['untracked', '10.77.2.3:8080'])
+})
+
 test('a connection that was forgotten long ago is answered by what was heard of it', needs, async (t) => {
   const { client, router, server } = clientRouterServer(t)
   router.run(
@@ -317,35 +372,121 @@ test('a connection that was forgotten long ago is answered by what was heard of 
   assert.deepEqual(nat.resolve([later]).map(said), ['untracked'], 'not for another one of the same tuple')
 })
 
-test('without capabilities it says once which are missing, and answers that it does not know', needs, (t) => {
+/** What a process without these capabilities answers, hears and says. */
+function without(t: TestContext, ...capabilities: string[]): { states: string[]; hears: string; fixes: string[] } {
   const script = `
     import { startHost, hostSettings } from './receivers/host/index.ts'
     import { openNat } from './receivers/host/nat.ts'
     import { listeningLog } from './test/receivers/quiet.ts'
-    const host = await startHost({ log: listeningLog(), settings: hostSettings.parse({ cgroup_root: process.argv[1], docker: { endpoint: 'unix:///nowhere' } }) })
+    const settings = hostSettings.parse({ cgroup_root: process.argv[1], docker: { endpoint: 'unix:///nowhere' } })
+    const host = await startHost({ log: listeningLog(), settings })
     const log = listeningLog()
     const nat = openNat(host.namespaces, log)
     const address = Uint8Array.of(127, 0, 0, 1)
-    const connection = { source: address, sourcePort: 1, destination: address, destinationPort: 2, netns: host.namespaces.initial }
+    const { initial: netns } = host.namespaces
+    const connection = { source: address, sourcePort: 1, destination: address, destinationPort: 2, netns }
     const states = [1, 2, 3].flatMap(() => nat.resolve([connection])).map(({ state }) => state)
-    console.log(JSON.stringify({ states, hears: nat.hears, said: log.said.map(({ fields }) => fields.fix) }))
+    console.log(JSON.stringify({ states, hears: nat.hears, fixes: log.said.map(({ fields }) => fields.fix) }))
     nat.stop()
     await host.stop()`
-  const drop = [
-    '--bounding-set=-net_admin,-net_broadcast,-sys_admin',
-    '--inh-caps=-net_admin,-net_broadcast,-sys_admin',
-  ]
-  const { stdout, stderr } = spawnSync(
-    'setpriv',
-    [...drop, process.execPath, '--input-type=module', '-e', script, '--', makeCgroupRoot(t)],
-    {
-      encoding: 'utf8',
-    },
-  )
+  const dropped = capabilities.map((name) => `-${name}`).join()
+  const run = [process.execPath, '--input-type=module', '-e', script, '--', makeCgroupRoot(t)]
+  const { stdout, stderr } = spawnSync('setpriv', [`--bounding-set=${dropped}`, `--inh-caps=${dropped}`, ...run], {
+    encoding: 'utf8',
+  })
   assert.equal(stderr, '')
-  const { states, hears, said } = JSON.parse(stdout)
-  assert.deepEqual(states, ['unknown', 'unknown', 'unknown'])
-  assert.equal(hears, 'none')
-  assert.equal(new Set(said).size, 1, said)
-  assert.match(said[0], /CAP_NET_ADMIN/)
+  return JSON.parse(stdout)
+}
+
+test('without capabilities it says once which are missing, and answers that it does not know', needs, (t) => {
+  assert.deepEqual(without(t, 'net_admin', 'net_broadcast', 'sys_admin'), {
+    states: ['unknown', 'unknown', 'unknown'],
+    hears: 'none',
+    fixes: ['grant CAP_NET_ADMIN and CAP_NET_BROADCAST, or run as root'],
+  })
+})
+
+test('without CAP_NET_BROADCAST only the namespace of the host is heard, and everything is answered', needs, (t) => {
+  const { states, hears, fixes } = without(t, 'net_broadcast')
+  assert.deepEqual(states, ['untracked', 'untracked', 'untracked'])
+  assert.deepEqual([hears, fixes], ['host', ['grant CAP_NET_BROADCAST, or run as root']])
+})
+
+test('an agent in a network namespace of its own follows and hears what the host translates', needs, async (t) => {
+  const agent = makeNamespace(t)
+  const script = `
+    import { startHost, hostSettings } from './receivers/host/index.ts'
+    import { openNat } from './receivers/host/nat.ts'
+    import { listeningLog } from './test/receivers/quiet.ts'
+    const settings = hostSettings.parse({ cgroup_root: process.argv[1], docker: { endpoint: 'unix:///nowhere' } })
+    const log = listeningLog()
+    const host = await startHost({ log, settings })
+    const { initial, own } = host.namespaces
+    const nat = openNat(host.namespaces, log)
+    const address = Uint8Array.of(192, 0, 2, 1)
+    const tuple = { source: address, sourcePort: 1, destination: address, destinationPort: 2 }
+    const states = nat.resolve([{ ...tuple, netns: own }, { ...tuple, netns: initial }]).map(({ state }) => state)
+    const said = log.said.filter(({ level }) => level === 'warn' || level === 'error').map(({ message }) => message)
+    console.log(JSON.stringify({ initial, own, hears: nat.hears, states, said }))
+    nat.stop()
+    await host.stop()`
+  const run = [process.execPath, '--input-type=module', '-e', script, '--', makeCgroupRoot(t)]
+  // nsenter and not ip-netns(8), which would hide the control groups.
+  const { stdout, stderr } = spawnSync('nsenter', [`--net=/run/netns/${agent.name}`, ...run], { encoding: 'utf8' })
+  assert.equal(stderr, '')
+  const { initial, own, hears, states, said: warned } = JSON.parse(stdout)
+  assert.deepEqual([own, `net:[${initial}]`], [agent.inode, readlinkSync('/proc/2/ns/net')])
+  assert.deepEqual([hears, states], ['all', ['untracked', 'untracked']])
+  assert.deepEqual(
+    warned.filter((message: string) => !message.includes('control groups')),
+    [],
+  )
+})
+
+test('what is no tuple is not asked about, and somebody who only asks hears nothing', needs, async (t) => {
+  const namespace = makeNamespace(t)
+  const host = await startQuietHost(t)
+  const namespaces: Namespaces = { ...host.namespaces, initial: namespace.inode }
+  host.namespaces.seen(namespace.inode, await inside(namespace, namespace.start('sleep', '600')))
+  const nat = openNat(namespaces, listeningLog(), { listen: false })
+  atEnd(t, () => nat.stop())
+  const [v4, v6] = [new Uint8Array(4), new Uint8Array(16).fill(1)]
+  const resolved = [
+    [v4, v6],
+    [v6, v4],
+    [new Uint8Array(), new Uint8Array()],
+    [v4, v4],
+    [v6, v6],
+  ].map(([source, destination]) =>
+    nat
+      .resolve([
+        {
+          source: source ?? v4,
+          sourcePort: 1,
+          destination: destination ?? v4,
+          destinationPort: 2,
+          netns: namespace.inode,
+        },
+      ])
+      .map(said),
+  )
+  assert.deepEqual(resolved.flat(), ['unknown', 'unknown', 'unknown', 'untracked', 'untracked'])
+  assert.deepEqual([nat.hears, nat.heard()], ['none', { translations: [], lost: false }])
+})
+
+test('opened and stopped again and again, nothing stays open', needs, async (t) => {
+  const namespace = makeNamespace(t)
+  const host = await startQuietHost(t)
+  host.namespaces.seen(namespace.inode, await inside(namespace, namespace.start('sleep', '600')))
+  const tuple = { source: new Uint8Array(4), sourcePort: 1, destination: new Uint8Array(4), destinationPort: 2 }
+  const round = () => {
+    const nat = openNat(host.namespaces, listeningLog())
+    nat.resolve([{ ...tuple, netns: namespace.inode }])
+    nat.stop()
+  }
+  round()
+  const held = () => ['fd', 'task'].map((what) => readdirSync(`/proc/self/${what}`).length)
+  const before = held()
+  for (let i = 0; i < 500; i++) round()
+  assert.deepEqual(held(), before, 'descriptors and threads')
 })
