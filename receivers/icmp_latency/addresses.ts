@@ -50,12 +50,13 @@ export function parseNetwork(text: string): { address: string; family: 'ipv4' | 
   return { address, family: version === 4 ? 'ipv4' : 'ipv6', bits: Number(length ?? most) }
 }
 
-function listOf(networks: readonly string[]): BlockList {
-  const list = new BlockList()
+/** Whether an address is in one of them. One list for each family: BlockList takes ::/0 for IPv4 as well. */
+function within(networks: readonly string[]): (address: Address) => boolean {
+  const lists = { ipv4: new BlockList(), ipv6: new BlockList() }
   for (const { address, family, bits } of networks.map(parseNetwork).filter((network) => network !== undefined)) {
-    list.addSubnet(address, bits, family)
+    lists[family].addSubnet(address, bits, family)
   }
-  return list
+  return ({ text, family }) => (family === 4 ? lists.ipv4.check(text, 'ipv4') : lists.ipv6.check(text, 'ipv6'))
 }
 
 /**
@@ -63,13 +64,11 @@ function listOf(networks: readonly string[]): BlockList {
  * that are nobody's or many's (unspecified, multicast, broadcast), and IPv6 link-local ones, which need a zone.
  */
 export function createAddressFilter({ public_addresses, allow, deny }: AddressSettings): (address: Address) => boolean {
-  const [allowed, denied, isPrivate] = [listOf(allow), listOf(deny), listOf(PRIVATE)]
-  return ({ text, family, bytes }) => {
-    if (isLoopback(bytes) || isUnspecified(bytes) || isNobodys(family, bytes)) return false
-    const version = family === 4 ? 'ipv4' : 'ipv6'
-    if (denied.check(text, version)) return false
-    if (allow.length > 0) return allowed.check(text, version)
-    return public_addresses || isPrivate.check(text, version)
+  const [isAllowed, isDenied, isPrivate] = [within(allow), within(deny), within(PRIVATE)]
+  return (address) => {
+    const { family, bytes } = address
+    if (isLoopback(bytes) || isUnspecified(bytes) || isNobodys(family, bytes) || isDenied(address)) return false
+    return allow.length > 0 ? isAllowed(address) : public_addresses || isPrivate(address)
   }
 }
 
