@@ -3,6 +3,7 @@
 #include <napi.h>
 
 #include "bpf_object.h"
+#include "echo.h"
 #include "exit.h"
 #include "files.h"
 #include "netlink_connection.h"
@@ -10,6 +11,7 @@
 
 static Napi::Object Start(Napi::Env env, Napi::Object exports) {
   exports.Set("BpfObject", BpfObject::Define(env));
+  exports.Set("Echo", Echo::Define(env));
   exports.Set("Netlink", NetlinkConnection::Define(env));
   exports.Set("OpenFiles", OpenFiles::Define(env));
   exports.Set("Taskstats", Taskstats::Define(env));

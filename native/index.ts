@@ -84,6 +84,43 @@ export type Taskstats = {
   close(): void
 }
 
+export type EchoRecords = {
+  /** What happened, in order (native/echo_records.h). */
+  readonly records: Buffer
+  /** Records that found no room since the last call: nobody had called for long. */
+  readonly lost: number
+  /**
+   * Rounds that the thread has finished so far. Each reads all that has come until it begins, so two more than at an
+   * earlier call mean: what had come by then is in the records.
+   */
+  readonly rounds: number
+}
+
+/**
+ * ICMP and ICMPv6 echo requests, sent when they are due and timed by the kernel, by a thread of its own: a blocked
+ * main loop changes nothing of it. It is also closed when it is collected, and when its JavaScript thread ends.
+ */
+export type Echo = {
+  /**
+   * Opens a socket in the namespace of this descriptor (needs CAP_SYS_ADMIN), in ours without one. `raw` needs
+   * CAP_NET_RAW; for `dgram` see net.ipv4.ping_group_range in icmp(7): it gets its identifier from the kernel.
+   * A socket keeps its namespace alive: shut it as soon as nobody lives there any more.
+   */
+  open(family: 4 | 6, kind: 'raw' | 'dgram', ident: number, namespace?: number): { socket: number; ident: number }
+  /** Closes one socket. Requests that are still to be sent through it fail with EBADF. */
+  shut(socket: number): void
+  /**
+   * Requests end to end: u32 socket, u32 tag, u32 microseconds from now, u32 length of the packet, 16 bytes of address
+   * (IPv4: the first four), then the ICMP message, padded to 4 bytes. In the machine's byte order. ICMPv6's checksum
+   * is filled in by the kernel. Returns how many were taken; beyond 65 536 that wait there is no room.
+   */
+  send(requests: Uint8Array): number
+  /** What has happened since the last call, and begins another round. Never waits. */
+  drain(): EchoRecords
+  /** Ends the thread and closes all sockets. Safe to call twice; everything else throws afterwards. */
+  close(): void
+}
+
 export type NetlinkOptions = {
   /** Number of the protocol in <linux/netlink.h>: 0 NETLINK_ROUTE, 4 NETLINK_SOCK_DIAG, 12 NETLINK_NETFILTER. */
   readonly protocol: number
@@ -159,6 +196,12 @@ export function loadBpf(object: Uint8Array, options: BpfOptions): BpfObject {
 export function openTaskstats(): Taskstats {
   const { Taskstats } = addon()
   return new Taskstats()
+}
+
+/** Starts the thread. Opens no socket but one, for which the kernel stamps arriving packets from now on. */
+export function openEcho(): Echo {
+  const { Echo } = addon()
+  return new Echo()
 }
 
 /**

@@ -3,7 +3,18 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 
-type Requirement = 'root' | 'addon' | 'docker' | 'bpf' | 'go' | 'promtool' | 'stress-ng' | 'qemu' | 'netfilter'
+type Requirement =
+  | 'root'
+  | 'addon'
+  | 'docker'
+  | 'bpf'
+  | 'go'
+  | 'promtool'
+  | 'stress-ng'
+  | 'tcpdump'
+  | 'ping'
+  | 'qemu'
+  | 'netfilter'
 
 const missing: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'needs root'),
@@ -20,6 +31,8 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
       : 'needs promtool (apt: prometheus)',
   'stress-ng': () =>
     spawnSync('stress-ng', ['--version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs stress-ng',
+  tcpdump: () => (absentOf('tcpdump').length === 0 ? undefined : 'needs tcpdump (apt: tcpdump)'),
+  ping: () => (absentOf('ping').length === 0 ? undefined : 'needs ping (apt: iputils-ping)'),
   // Debian's kernels are for x64, and so is the Node that runs in the guest.
   qemu: () => {
     const absent = absentOf('qemu-system-x86_64', 'mke2fs', 'depmod', 'xz', 'busybox', 'apt-get', 'nft', 'ipvsadm')

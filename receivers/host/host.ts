@@ -1,5 +1,6 @@
 // One knowledge of the machine, shared by all receivers and processors: who lives on it, and under which identity.
 // Everything here is kept up to date by watching; asking costs a map lookup.
+
 import type { Namespaces } from './namespaces.ts'
 import type { Peers } from './peers.ts'
 

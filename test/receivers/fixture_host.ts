@@ -85,7 +85,7 @@ const container = (top: Cgroup): Container => ({
 })
 
 export type Collected = {
-  /** `metric{key=value} /path` → value; no path for the node. */
+  /** `metric{key=value} /path` → value; no path for the node. Of a histogram its sum, and `metric count`. */
   readonly points: ReadonlyMap<string, number>
   readonly failures: readonly string[]
 }
@@ -115,6 +115,11 @@ export async function started<Config, Name extends string>(
           const name = path === '' ? key : `${key} ${path}`
           if (points.has(name)) throw new Error(`told twice: ${name}`)
           points.set(name, value)
+        },
+        distribution(subject, metric, sum, counts, attributes) {
+          this.record(subject, metric, sum, attributes)
+          const total = Array.from(counts).reduce((all, count) => all + count, 0)
+          this.record(subject, `${metric} count` as Name, total, attributes)
         },
         failed: (error) => failures.push(error.message),
       })
