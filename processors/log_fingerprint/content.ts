@@ -10,6 +10,8 @@ export const content = {
   level: UNKNOWN,
   /** The line is a record that is complete in itself: no line without a head continues it. */
   isRecord: false,
+  /** The line, and where in it stands when it was written. */
+  line: Buffer.alloc(0) as Buffer,
   timeFrom: 0,
   timeTo: 0,
   /** What was masked, for the template. */
@@ -25,7 +27,7 @@ export function readContent(bytes: Buffer, to: number): void {
   content.isRecord = false
   content.timeFrom = head.timeFrom
   content.timeTo = head.timeTo
-  content.bytes = bytes
+  content.bytes = content.line = bytes
   const first = byteAt(bytes, from, to)
   if (first === 0x7b && bytes[to - 1] === 0x7d && readJson(bytes, from, to)) {
     readRecord(bytes)
@@ -45,6 +47,7 @@ export function readContent(bytes: Buffer, to: number): void {
 export function readJsonLine(bytes: Buffer, from: number, to: number): boolean {
   if (bytes[to - 1] !== 0x7d || !readJson(bytes, from, to)) return false
   content.level = UNKNOWN
+  content.line = bytes
   content.timeFrom = content.timeTo = from
   readRecord(bytes)
   return true

@@ -36,7 +36,7 @@ export const starts = new Int32Array(MAX_TOKENS)
 export const ends = new Int32Array(MAX_TOKENS)
 
 /** What `mask` found: how many tokens, and their hash in two halves. One object, used again for every text. */
-export const masked = { tokens: 0, words: 0, high: 0, low: 0 }
+export const masked = { tokens: 0, words: 0, high: 0, low: 0, end: 0 }
 
 let count = 0
 /** A number came last, and a unit may follow. */
@@ -50,6 +50,7 @@ export function mask(bytes: Uint8Array, from: number, to: number, seed = 0): voi
     while (end > from + 1 && (bytes[end - 1] as number) > SPACE) end--
     if (end === from + 1) end = from + MAX_TEXT_BYTES
   }
+  masked.end = end
   count = 0
   isAfterNumber = false
   readTokens(bytes, from, end)
@@ -341,5 +342,5 @@ export function template(bytes: Buffer): string {
     out += tokens[i] === WILDCARD ? '<*>' : bytes.toString('utf8', start, ends[i] as number)
     at = Math.max(start, ends[i] as number)
   }
-  return out
+  return masked.tokens > 0 && at < masked.end ? out + bytes.toString('utf8', at, masked.end).trimEnd() : out
 }

@@ -66,7 +66,8 @@ export function findMoment(bytes: Uint8Array, from: number, to: number): boolean
     if (seen === STOPS) break
     if (seen === HAS_DIGIT) hasDigits = true
     else if (seen === LETTERS && (isFound || !hasDigits) && !isLabel(bytes, start, wordEnd)) {
-      if (at === start || isFound) break
+      // A tag in capitals may come first, too.
+      if (isFound || (at === start && !(words === 0 && isCapitals(bytes, start, wordEnd)))) break
     }
     at = wordEnd
   }
@@ -123,6 +124,14 @@ function lookAtWord(bytes: Uint8Array, from: number, start: number, end: number)
   // `[I 240502 11:20:31 web:12]`
   if (start > from && word === end && word - start === 1) moment.level = levelLetter(bytes[start] as number)
   return LETTERS
+}
+
+function isCapitals(bytes: Uint8Array, from: number, end: number): boolean {
+  for (let at = from; at < end; at++) {
+    const byte = bytes[at] as number
+    if (!(byte >= 0x41 && byte <= 0x5a) && byte !== 0x5f && byte !== 0x2d) return false
+  }
+  return true
 }
 
 /** `Time:` and `Date:` say themselves what comes. */

@@ -7,6 +7,7 @@ import { head, readHead } from './head.ts'
 import { CRITICAL, ERROR, INFO, levelOf, levelOfSeverity, levelWord, UNKNOWN, WARNING } from './levels.ts'
 import { mask, masked } from './mask.ts'
 import * as shape from './shapes.ts'
+import { timeMs } from './time.ts'
 
 /** What the open message waits for. */
 const NOTHING = 0
@@ -37,7 +38,7 @@ export type Message = {
   high: number
   low: number
   level: number
-  /** When it was written, in milliseconds since the epoch, as its runtime said; NaN where nobody did. */
+  /** When it was written, in milliseconds since the epoch: as its runtime said, else as it says, if that is read. */
   writtenMs: number
   /** Number of the first line, from 1, and how many lines follow it (without blank lines at the end). */
   firstLine: number
@@ -47,7 +48,7 @@ export type Message = {
   bytes: Buffer
   from: number
   to: number
-  /** Of what was masked: for a template. */
+  /** It began with a time. */
   isTimed: boolean
 }
 
@@ -74,6 +75,8 @@ export type Reader = {
 export type ReaderOptions = {
   /** How many bytes of a message that goes on in another chunk are kept, for samples. */
   readonly keepBytes: number
+  /** Whether to understand the times that lines show. */
+  readonly readsTime?: boolean
   onMessage(message: Message): void
   /** Called when a message begins, as long as the line that says what it is about is at hand. */
   onText?(): void
@@ -81,7 +84,7 @@ export type ReaderOptions = {
 
 const NOWHERE: Buffer = Buffer.alloc(0)
 
-export function createReader({ keepBytes, onMessage, onText }: ReaderOptions): Reader {
+export function createReader({ keepBytes, readsTime = false, onMessage, onText }: ReaderOptions): Reader {
   const stream: Stream = {
     isOpen: false,
     high: 0,
@@ -127,6 +130,10 @@ export function createReader({ keepBytes, onMessage, onText }: ReaderOptions): R
     stream.waitsFor = NOTHING
     stream.isBareHead = false
     stream.isErrorText = false
+    stream.writtenMs = Number.NaN
+    if (readsTime && content.timeTo > content.timeFrom) {
+      stream.writtenMs = timeMs(content.line, content.timeFrom, content.timeTo)
+    }
     if (onText !== undefined) onText()
   }
 
@@ -395,7 +402,7 @@ export function createReader({ keepBytes, onMessage, onText }: ReaderOptions): R
           } else line(bytes, at, to, at, to)
           if (stream.firstLine !== before) {
             stream.severity = severities === undefined ? 255 : (severities[index] ?? 255)
-            stream.writtenMs = writtenMs === undefined ? Number.NaN : (writtenMs[index] ?? Number.NaN)
+            if (writtenMs !== undefined) stream.writtenMs = writtenMs[index] ?? Number.NaN
           }
         }
         at = following
