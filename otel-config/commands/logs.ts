@@ -5,7 +5,7 @@ import { createPatterns, createRoom, hashText } from '../../processors/log_finge
 import { createReader, type Message, type Reader } from '../../processors/log_fingerprint/reader.ts'
 import { parseDuration } from '../../receivers/schema.ts'
 import { UsageError } from './arguments.ts'
-import { createInput, FORMATS, type Format } from './logs_input.ts'
+import { createInput, FORMATS, type Format, type LineNumbers } from './logs_input.ts'
 import { createProgress } from './logs_progress.ts'
 import { follow, readFiles } from './logs_sources.ts'
 import { createSummary } from './logs_summary.ts'

@@ -15,6 +15,7 @@ import {
   WARNING,
 } from './levels.ts'
 import { findMoment, moment } from './moment.ts'
+import { recall, remember } from './recall.ts'
 
 /** What `readHead` found. One object, used again for every line. */
 export const head = {
@@ -59,11 +60,32 @@ export function readHead(bytes: Uint8Array, from: number, to: number): void {
   // RFC 5424 has its version here.
   const hasVersion = hasPriority && byteAt(bytes, at, to) === 0x31 && byteAt(bytes, at + 1, to) === SPACE
   if (hasVersion) at += 2
-  const isTimed = findMoment(bytes, at, to)
-  head.isTimed = isTimed || hasPriority
-  head.timeFrom = moment.from
-  head.timeTo = moment.to
-  if (isTimed) at = afterTime(bytes, moment.to, to)
+  const known = hasPriority ? undefined : recall(bytes, from, to)
+  let isTimed = true
+  if (known !== undefined) {
+    head.isTimed = true
+    head.timeFrom = moment.from = from + known.timeFrom
+    head.timeTo = from + known.timeTo
+    moment.isSyslog = known.isSyslog
+    moment.level = UNKNOWN
+    at = from + known.length
+    if (known.level !== UNKNOWN) {
+      head.level = known.level
+      head.text = skipRest(bytes, at, to)
+      if (head.text < to) return
+      // Nothing but a head: read in full below.
+      head.level = UNKNOWN
+    }
+  } else {
+    isTimed = findMoment(bytes, at, to)
+    head.isTimed = isTimed || hasPriority
+    head.timeFrom = moment.from
+    head.timeTo = moment.to
+    if (isTimed) {
+      at = afterTime(bytes, moment.to, to)
+      if (!hasPriority && moment.level === UNKNOWN) note(bytes, from, at, to, UNKNOWN)
+    }
+  }
   if (hasVersion) at = afterMessageId(bytes, at, to)
   else if (isTimed) at = moment.isSyslog ? afterHost(bytes, at, to) : afterHostAndTag(bytes, at, to)
   const beforeLevel = at
@@ -81,6 +103,7 @@ export function readHead(bytes: Uint8Array, from: number, to: number): void {
       level = foundLevel
       at = end
       if (!isTimed) at = lateTime(bytes, at, to)
+      else if (!hasPriority) note(bytes, from, at, to, level)
     }
   }
   if (level !== UNKNOWN) head.level = level
@@ -91,6 +114,11 @@ export function readHead(bytes: Uint8Array, from: number, to: number): void {
   head.text = skipRest(bytes, at, to)
   // A head and nothing behind it: then the level word is all there is to say.
   if (head.text >= to) head.text = skipSpace(bytes, beforeLevel, to)
+}
+
+function note(bytes: Uint8Array, from: number, end: number, to: number, level: number) {
+  const { timeFrom, timeTo } = head
+  remember(bytes, from, end, to, { timeFrom: timeFrom - from, timeTo: timeTo - from, isSyslog: moment.isSyslog, level })
 }
 
 /** A level first and then the time: `INFO  [main] 2024-05-02 …`, `[ERROR] 11:20:32 …`. */
@@ -441,6 +469,7 @@ function skipRest(bytes: Uint8Array, from: number, to: number): number {
       if (byte === BAR) end = at + 1
     } else if (byte === 0x7b && byteAt(bytes, at + 1, to) === 0x7d) end = at + 2
     else if (isDigit(byte)) end = afterNumber(bytes, at, to)
+    else if (isPlainWord(bytes, at, to)) break
     else {
       end = afterName(bytes, at, to, hasBracket)
       if (end < 0 && !hasName) {
@@ -464,6 +493,13 @@ function skipRest(bytes: Uint8Array, from: number, to: number): number {
     at = skipSpace(bytes, end, to)
   }
   return at < to ? at : before
+}
+
+/** Letters, one space, a letter: neither a component nor a name, so the text begins here. */
+function isPlainWord(bytes: Uint8Array, from: number, to: number): boolean {
+  let at = from
+  while (at < to && isLetter(bytes[at] as number)) at++
+  return at > from && at + 1 < to && bytes[at] === SPACE && isLetter(bytes[at + 1] as number)
 }
 
 /** `12|`, a number without a level before it, `1 ---`. */

@@ -71,11 +71,25 @@ function readTokens(bytes: Uint8Array, from: number, to: number): void {
       continue
     }
     const start = at
-    let seen = 0
     let hash = FNV_BASIS
+    // Most words are letters only.
+    while ((kind & LETTER) !== 0) {
+      hash = Math.imul(hash ^ byte, FNV_PRIME)
+      if (++at >= to) {
+        kind = 0
+        break
+      }
+      byte = bytes[at] as number
+      kind = KINDS[byte] as number
+    }
+    if (kind === 0) {
+      at = afterToken(bytes, start, at, at, to, hash, LETTER)
+      continue
+    }
+    let seen = at > start ? LETTER : 0
     let solidHash = hash
-    let solidSeen = 0
-    let end = at
+    let solidSeen = seen
+    let end = at - 1
     do {
       hash = Math.imul(hash ^ byte, FNV_PRIME)
       seen |= kind

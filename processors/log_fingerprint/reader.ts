@@ -379,24 +379,17 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
       stream.bytes = bytes
       stream.from = stream.to = 0
       const linesBefore = stream.line
+      const mayHaveColours = bytes.includes(ESCAPE)
       let at = 0
       for (let index = 0; at < size; index++) {
         let to = at
-        let hasColours = false
-        while (to < size) {
-          const byte = bytes[to] as number
-          if (byte < SPACE) {
-            if (byte === NEWLINE) break
-            if (byte === ESCAPE) hasColours = true
-          }
-          to++
-        }
+        while (to < size && bytes[to] !== NEWLINE) to++
         const following = to + 1
         while (to > at && bytes[to - 1] === RETURN) to--
         stream.line++
         if (to > at) {
           const before = stream.firstLine
-          if (hasColours) {
+          if (mayHaveColours && bytes.subarray(at, to).includes(ESCAPE)) {
             const length = withoutColours(bytes, at, to)
             if (length > 0) line(plain, 0, length, at, to)
           } else line(bytes, at, to, at, to)

@@ -1,0 +1,93 @@
+// Lines of one program begin alike, digits aside. What was found in front of one holds for the next, so it need not
+// be read again. Only a shortcut: it answers where reading would come to the same, and nowhere else.
+import { isDigit, SPACE } from './bytes.ts'
+
+/** Enough for the levels that a program writes by turns. */
+const KEPT = 4
+const LONGEST = 96
+/** Stands for any digit. No line has it: line ends are cut off. */
+const ANY_DIGIT = 0x0a
+
+/** What a beginning means. Offsets are from the start of the line. */
+export type Beginning = {
+  length: number
+  readonly bytes: Uint8Array
+  timeFrom: number
+  timeTo: number
+  isSyslog: boolean
+  /** 0 where it ends with the time; what follows has to be read. */
+  level: number
+}
+
+const beginnings: Beginning[] = Array.from({ length: KEPT }, () => ({
+  length: 0,
+  bytes: new Uint8Array(LONGEST),
+  timeFrom: 0,
+  timeTo: 0,
+  isSyslog: false,
+  level: 0,
+}))
+let newest = 0
+let latest = 0
+
+/** The known beginning of this line, if there is one. */
+export function recall(bytes: Uint8Array, from: number, to: number): Beginning | undefined {
+  let at = latest
+  for (let i = 0; i < KEPT; i++) {
+    const known = beginnings[at] as Beginning
+    if (known.length > 0 && from + known.length + 1 < to && matches(known, bytes, from)) {
+      latest = at
+      return known
+    }
+    at = (at + 1) & (KEPT - 1)
+  }
+  return undefined
+}
+
+function matches(known: Beginning, bytes: Uint8Array, from: number): boolean {
+  const { length, level } = known
+  if (bytes[from + length] !== SPACE || (level === 0 && !isSmall(bytes[from + length + 1] as number))) return false
+  const wanted = known.bytes
+  for (let i = 0; i < length; i++) {
+    const byte = bytes[from + i] as number
+    const want = wanted[i] as number
+    if (byte !== want && !(want === ANY_DIGIT && byte >= 0x30 && byte <= 0x39)) return false
+  }
+  return true
+}
+
+const isSmall = (byte: number) => byte >= 0x61 && byte <= 0x7a
+
+/**
+ * Keeps a beginning that ends at `end`: with the level, or, where `level` is 0, with the time. A space follows, and
+ * after a time a small letter, so that reading looked no further.
+ */
+export function remember(
+  bytes: Uint8Array,
+  from: number,
+  end: number,
+  to: number,
+  what: Omit<Beginning, 'length' | 'bytes'>,
+) {
+  const length = end - from
+  if (length > LONGEST || end + 1 >= to || bytes[end] !== SPACE) return
+  if (what.level === 0 && !isSmall(bytes[end + 1] as number)) return
+  const into = beginnings[newest] as Beginning
+  latest = newest
+  newest = (newest + 1) & (KEPT - 1)
+  into.length = length
+  into.timeFrom = what.timeFrom
+  into.timeTo = what.timeTo
+  into.isSyslog = what.isSyslog
+  into.level = what.level
+  for (let i = 0; i < length; ) {
+    let run = i
+    while (run < length && isDigit(bytes[from + run] as number)) run++
+    // Of long numbers the first digits say what they are: a century, seconds since 1970, hours and minutes.
+    const isShort = run - i <= 3
+    if (run === i) into.bytes[i] = bytes[from + i++] as number
+    for (const first = i; i < run; i++) {
+      into.bytes[i] = isShort || (run - first !== 6 && i >= first + 2) ? ANY_DIGIT : (bytes[from + i] as number)
+    }
+  }
+}
