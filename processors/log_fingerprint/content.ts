@@ -1,8 +1,20 @@
 // One line → its pattern and its level, by whatever format its text is written in.
-import { byteAt, find, isDigit, isLetter, NEWLINE, SPACE, skipSpace, text } from './bytes.ts'
+import {
+  byteAt,
+  FNV_BASIS,
+  FNV_PRIME,
+  find,
+  hashOf,
+  isDigit,
+  isLetter,
+  NEWLINE,
+  SPACE,
+  skipSpace,
+  text,
+} from './bytes.ts'
 import { fields, readJson, readLogfmt, unescaped } from './fields.ts'
 import { head } from './head.ts'
-import { CAPITALS, CRITICAL, ERROR, levelOf, levelWord, SMALL, UNKNOWN, WARNING } from './levels.ts'
+import { CAPITALS, CRITICAL, ERROR, isWeak, levelOf, levelWord, UNKNOWN, WARNING } from './levels.ts'
 import { mask, masked } from './mask.ts'
 
 /** What `readContent` found; the pattern is in `masked`. One object, used again for every line. */
@@ -112,14 +124,15 @@ export function levelInText(bytes: Uint8Array, from: number, to: number): number
     const start = at
     while (at < to && isLetter(bytes[at] as number)) at++
     if (at === start) break
-    const before = start > from ? (bytes[start - 1] as number) : SPACE
-    const after = byteAt(bytes, at, to)
-    const word = levelWord(bytes, start, at)
-    if (word !== 0 && isApart(before) && isApart(after)) {
-      if ((word & CAPITALS) !== 0) return levelOf(word)
-      if (words === 0 && after === 0x3a && (word & SMALL) !== 0) return levelOf(word)
+    if (words < 4 || (bytes[start] as number) < 0x5b) {
+      const after = byteAt(bytes, at, to)
+      const word = levelWord(bytes, start, at)
+      if (word !== 0 && isApart(after) && (start === from || isApart(bytes[start - 1] as number))) {
+        if ((word & CAPITALS) !== 0) return levelOf(word)
+        if (words < 2 && after === 0x3a && !isWeak(word)) return levelOf(word)
+      }
+      if (kind === UNKNOWN && words < 4) kind = failureAt(bytes, start, at, after, words)
     }
-    if (kind === UNKNOWN && words < 4) kind = failureAt(bytes, start, at, after, words)
     while (at < to && (bytes[at] as number) > SPACE && !isApart(bytes[at] as number)) at++
   }
   return kind
@@ -138,34 +151,23 @@ const isApart = (byte: number) =>
   byte === 0x22 ||
   byte === 0x3b
 
-const FATAL = [
-  'panic',
-  'panicked',
-  'Segmentation',
-  'terminate',
-  'terminating',
-  'segfault',
-  'Uncaught',
-  'Unhandled',
-].map(text)
-const BAD = ['Exception', 'Traceback', 'exception'].map(text)
+const FATAL = 'panic panicked Segmentation terminate terminating segfault Uncaught Unhandled'
+const fatal = new Set(FATAL.split(' ').map(hashOf))
+const bad = new Set(['Exception', 'Traceback', 'exception'].map(hashOf))
 
 function failureAt(bytes: Uint8Array, from: number, to: number, after: number, words: number): number {
-  if (after === 0x3a || words < 2) {
-    for (const word of FATAL) if (equals(bytes, from, to, word)) return words === 0 || after === 0x3a ? CRITICAL : ERROR
-    for (const word of BAD) if (equals(bytes, from, to, word)) return ERROR
-  }
   const length = to - from
+  if (length < 5) return UNKNOWN
+  if (after === 0x3a || words < 2) {
+    let hash = FNV_BASIS
+    for (let at = from; at < to; at++) hash = Math.imul(hash ^ (bytes[at] as number), FNV_PRIME)
+    if (fatal.has(hash)) return words === 0 || after === 0x3a ? CRITICAL : ERROR
+    if (bad.has(hash)) return ERROR
+  }
   if (after === 0x3a && length > 5 && bytes[to - 5] === 0x45 && bytes[to - 1] === 0x72 && bytes[to - 2] === 0x6f)
     return ERROR
   if (length > 9 && bytes[to - 9] === 0x45 && bytes[to - 8] === 0x78 && bytes[to - 1] === 0x6e) return ERROR
   if (after === 0x3a && length > 7 && bytes[to - 7] === 0x57 && bytes[to - 6] === 0x61 && bytes[to - 1] === 0x67)
     return WARNING
   return UNKNOWN
-}
-
-function equals(bytes: Uint8Array, from: number, to: number, word: Uint8Array): boolean {
-  if (to - from !== word.length) return false
-  for (let i = 0; i < word.length; i++) if (bytes[from + i] !== word[i]) return false
-  return true
 }

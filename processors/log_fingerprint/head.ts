@@ -322,10 +322,10 @@ function isLevelHere(
   const isFramed = next === COLON || next === BAR || next === 0x5d
   if ((word & CAPITALS) !== 0) return endsLevel(next) && (isTimed || isFramed || !isWeak(word))
   if (isTimed) return isFramed || (!isWeak(word) && (next <= SPACE || next === 0x2c))
-  if (words > 0) return false
-  if (next === COLON) return byteAt(bytes, end + 1, to) <= SPACE
+  if (words === 0 && next === COLON) return byteAt(bytes, end + 1, to) <= SPACE
   // A column of a table: `Warning   BackOff   pod/x`.
   return (
+    words < 2 &&
     (word & TITLE) !== 0 &&
     !isWeak(word) &&
     end + 1 < to &&
@@ -376,8 +376,11 @@ function framedLevelEnd(bytes: Uint8Array, from: number, to: number): number {
       foundLevel = levelLetter(bytes[at] as number)
       return close + 1
     }
-    if (next !== COLON || close !== end || end === at) return -1
-    at = end + 1
+    // The first of a pair may be any name.
+    let name = end
+    while (name < to && (isWordByte(bytes[name] as number) || bytes[name] === 0x2e)) name++
+    if (byteAt(bytes, name, to) !== COLON || name === at) return -1
+    at = name + 1
   }
   return -1
 }
@@ -408,8 +411,10 @@ function isSigns(bytes: Uint8Array, from: number, to: number): boolean {
   return true
 }
 
+/** Also an age, `2m11s`. */
 function isNumber(bytes: Uint8Array, from: number, to: number): boolean {
   if (!isDigit(bytes[from] as number)) return false
+  if (to - from <= 8 && isLetter(bytes[to - 1] as number)) return true
   for (let at = from; at < to; at++) if (isLetter(bytes[at] as number)) return false
   return true
 }
@@ -471,7 +476,8 @@ function skipRest(bytes: Uint8Array, from: number, to: number): number {
     else if (isDigit(byte)) end = afterNumber(bytes, at, to)
     else if (isPlainWord(bytes, at, to)) break
     else {
-      end = afterName(bytes, at, to, hasBracket)
+      end = afterPlace(bytes, at, to)
+      if (end < 0) end = afterName(bytes, at, to, hasBracket)
       if (end < 0 && !hasName) {
         end = afterComponent(bytes, at, to)
         hasName = end > 0
@@ -507,7 +513,21 @@ function afterNumber(bytes: Uint8Array, from: number, to: number): number {
   const end = skipDigits(bytes, from, to)
   if (byteAt(bytes, end, to) === BAR) return end + 1
   if (byteAt(bytes, end, to) !== SPACE) return -1
+  const place = afterPlace(bytes, skipSpace(bytes, end, to), to)
+  if (place > 0) return place
   return head.level === UNKNOWN || byteAt(bytes, skipSpace(bytes, end, to), to) === DASH ? end : -1
+}
+
+/** `server.go:213]`: the end of a bracket that the head has opened, as glog writes it. */
+function afterPlace(bytes: Uint8Array, from: number, to: number): number {
+  let hasColon = false
+  for (let at = from; at < to && at < from + MAX_BRACKET_BYTES; at++) {
+    const byte = bytes[at] as number
+    if (byte <= SPACE || byte === 0x5b) return -1
+    if (byte === COLON) hasColon = true
+    if (byte === 0x5d) return hasColon ? at + 1 : -1
+  }
+  return -1
 }
 
 /** `Name|`, a dotted name before a bracket, a name before ` - `. */

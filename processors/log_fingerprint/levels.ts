@@ -21,10 +21,10 @@ const WORDS: Readonly<Record<number, string>> = {
 }
 /** Also common words of sentences: they count in a frame, before a colon, or in capitals. */
 const WEAK_WORDS: Readonly<Record<number, string>> = {
-  [DEBUG]: 'dbug trce finest finer fine config',
+  [DEBUG]: 'dbug debu trce trac finest finer fine config',
   [INFO]: 'note log system default',
-  [ERROR]: 'fail failure eror',
-  [CRITICAL]: 'alert panic assert fault',
+  [ERROR]: 'fail failure erro',
+  [CRITICAL]: 'alert panic fata pani assert',
 }
 
 const WEAK = 8

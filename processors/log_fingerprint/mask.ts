@@ -127,7 +127,7 @@ function afterToken(
     push(WILDCARD, 0, start, end)
     isAfterNumber = false
   } else {
-    if (next === COLON && byteAt(bytes, at + 1, to) === 0x2f && byteAt(bytes, at + 2, to) === 0x2f) {
+    if (next === COLON && isPathAfterColon(bytes, start, at, to)) {
       const stop = afterValue(bytes, at, to)
       push(WILDCARD, 0, start, stop)
       return stop
@@ -138,6 +138,13 @@ function afterToken(
   if (next === EQUALS) return valueAfterEquals(bytes, at, to)
   if (next === COLON) return valueAfterColon(bytes, at, to)
   return at
+}
+
+/** `https://…`, `C:\\…`: the name before the colon belongs to it. */
+function isPathAfterColon(bytes: Uint8Array, start: number, colon: number, to: number): boolean {
+  const next = byteAt(bytes, colon + 1, to)
+  if (next === 0x2f) return colon - start === 1 || byteAt(bytes, colon + 2, to) === next
+  return next === 0x5c && colon - start === 1
 }
 
 function pushWord(bytes: Uint8Array, start: number, end: number, to: number, hash: number): void {

@@ -168,7 +168,8 @@ function timeAt(bytes: Uint8Array, from: number, to: number, word: number): numb
   foundKind = MOMENT
   if (byte >= 0x41 && byte <= 0x57) {
     if (isDigit(byteAt(bytes, from + 1, to))) return klogAt(bytes, from, to)
-    return calendarAt(bytes, from, to)
+    const after = byteAt(bytes, from + 3, to)
+    return after === SPACE || after === 0x2c ? calendarAt(bytes, from, to) : -1
   }
   // The kernel pads its uptime: `[    0.000000]`.
   if (byte === SPACE && word < from) {

@@ -27,6 +27,10 @@ const REPORT = 8
 const NEXT_LINE = 9
 /** A JSON object over many lines. */
 const PRETTY_JSON = 10
+/** A sanitizer's report after its summary: only what is indented or marked still belongs to it. */
+const AFTER_SUMMARY = 11
+/** Python's exception group: its name stands behind the first bar that no space follows. */
+const GROUP_NAME = 12
 
 /** No message takes more lines: a stream that only continues must not become one message for ever. */
 const MAX_LINES = 10_000
@@ -189,12 +193,20 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
     if (stream.waitsFor === CODE) stream.waitsFor = ERROR_AFTER_CODE
     else if (stream.waitsFor === NEXT_LINE) takeTitle(bytes, from, to)
     else if (stream.waitsFor === PRETTY_JSON) lookForFields(bytes, from, to)
+    else if (stream.waitsFor === GROUP_NAME && bytes[from] === 0x7c) takeGroupName(bytes, from, to)
     return true
   }
 
   function takeTitle(bytes: Buffer, from: number, to: number) {
     stream.waitsFor = NOTHING
     retitle(bytes, from, to, stream.low)
+  }
+
+  function takeGroupName(bytes: Buffer, from: number, to: number) {
+    const name = from + 2
+    if (name >= to || (bytes[name] as number) <= SPACE) return
+    stream.waitsFor = NOTHING
+    retitle(bytes, name, to, 0)
   }
 
   /** `"level": "error",` on a line of its own. */
@@ -234,7 +246,12 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
     switch (stream.waitsFor) {
       case REPORT:
         if (kind === shape.BAR) stream.waitsFor = NOTHING
+        else if (bytes[from] === SUMMARY && kind === shape.PART) stream.waitsFor = AFTER_SUMMARY
         return true
+      case AFTER_SUMMARY:
+        if (kind === shape.BAR || bytes[from] === SUMMARY || (kind === shape.PART && bytes[from] === 0x3d)) return true
+        stream.waitsFor = NOTHING
+        break
       case REPORT_AFTER_BAR:
         stream.waitsFor = NOTHING
         if (kind !== shape.REPORT) break
@@ -317,7 +334,7 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
     stream.goesOn = endsOpen(bytes[to - 1] as number)
     switch (kind) {
       case shape.TRACEBACK:
-        stream.waitsFor = FRAMES
+        stream.waitsFor = bytes[from] === 0x2b ? GROUP_NAME : FRAMES
         stream.level = ERROR
         return
       case shape.GO_PANIC:
@@ -423,6 +440,8 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
   }
 }
 
+/** `SUMMARY: …` and `Shadow bytes …` */
+const SUMMARY = 0x53
 const BRACES = Buffer.from('{')
 const LINE_END = Buffer.from('\n')
 

@@ -5,13 +5,15 @@ import { isDigit, SPACE } from './bytes.ts'
 /** Enough for the levels that a program writes by turns. */
 const KEPT = 4
 const LONGEST = 96
-/** Stands for any digit. No line has it: line ends are cut off. */
-const ANY_DIGIT = 0x0a
+const ZERO = 0x30
+const NINE = 0x39
 
 /** What a beginning means. Offsets are from the start of the line. */
 export type Beginning = {
   length: number
-  readonly bytes: Uint8Array
+  /** Between which two each byte has to lie. */
+  readonly lowest: Uint8Array
+  readonly highest: Uint8Array
   timeFrom: number
   timeTo: number
   isSyslog: boolean
@@ -21,7 +23,8 @@ export type Beginning = {
 
 const beginnings: Beginning[] = Array.from({ length: KEPT }, () => ({
   length: 0,
-  bytes: new Uint8Array(LONGEST),
+  lowest: new Uint8Array(LONGEST),
+  highest: new Uint8Array(LONGEST),
   timeFrom: 0,
   timeTo: 0,
   isSyslog: false,
@@ -47,11 +50,10 @@ export function recall(bytes: Uint8Array, from: number, to: number): Beginning |
 function matches(known: Beginning, bytes: Uint8Array, from: number): boolean {
   const { length, level } = known
   if (bytes[from + length] !== SPACE || (level === 0 && !isSmall(bytes[from + length + 1] as number))) return false
-  const wanted = known.bytes
+  const { lowest, highest } = known
   for (let i = 0; i < length; i++) {
     const byte = bytes[from + i] as number
-    const want = wanted[i] as number
-    if (byte !== want && !(want === ANY_DIGIT && byte >= 0x30 && byte <= 0x39)) return false
+    if (byte < (lowest[i] as number) || byte > (highest[i] as number)) return false
   }
   return true
 }
@@ -67,7 +69,7 @@ export function remember(
   from: number,
   end: number,
   to: number,
-  what: Omit<Beginning, 'length' | 'bytes'>,
+  what: Omit<Beginning, 'length' | 'lowest' | 'highest'>,
 ) {
   const length = end - from
   if (length > LONGEST || end + 1 >= to || bytes[end] !== SPACE) return
@@ -83,11 +85,17 @@ export function remember(
   for (let i = 0; i < length; ) {
     let run = i
     while (run < length && isDigit(bytes[from + run] as number)) run++
-    // Of long numbers the first digits say what they are: a century, seconds since 1970, hours and minutes.
-    const isShort = run - i <= 3
-    if (run === i) into.bytes[i] = bytes[from + i++] as number
+    if (run === i) into.lowest[i] = into.highest[i] = bytes[from + i++] as number
     for (const first = i; i < run; i++) {
-      into.bytes[i] = isShort || (run - first !== 6 && i >= first + 2) ? ANY_DIGIT : (bytes[from + i] as number)
+      const byte = bytes[from + i] as number
+      const limit = run - first === 6 ? clockLimit(i - first) : NINE
+      // Of long numbers the first digits say what they are: a century, seconds since 1970.
+      const isFixed = byte > limit || (run - first > 3 && run - first !== 6 && i < first + 2)
+      into.lowest[i] = isFixed ? byte : ZERO
+      into.highest[i] = isFixed ? byte : limit
     }
   }
 }
+
+/** Six digits may be hours, minutes and seconds, whose first digits have their limits. */
+const clockLimit = (at: number) => (at === 0 ? 0x32 : at === 2 ? 0x35 : at === 4 ? 0x36 : NINE)

@@ -39,12 +39,19 @@ export function timestampAt(bytes: Uint8Array, from: number, to: number): number
 
 /** `HH:MM:SS`, with a fraction and a zone if there are any. Not `a:b:c:d`, which is an address. */
 function clockAt(bytes: Uint8Array, from: number, to: number): number {
+  return clockOf(bytes, from, to, 2)
+}
+
+/** `leastDigits` of minutes and seconds: behind a date one will do. */
+function clockOf(bytes: Uint8Array, from: number, to: number, leastDigits: number): number {
   const hourEnd = skipDigits(bytes, from, to)
   if (hourEnd === from || hourEnd - from > 2 || byteAt(bytes, hourEnd, to) !== COLON) return NONE
   const minuteEnd = skipDigits(bytes, hourEnd + 1, to)
-  if (minuteEnd - hourEnd < 2 || minuteEnd - hourEnd > 3 || byteAt(bytes, minuteEnd, to) !== COLON) return NONE
+  const minuteDigits = minuteEnd - hourEnd - 1
+  if (minuteDigits < leastDigits || minuteDigits > 2 || byteAt(bytes, minuteEnd, to) !== COLON) return NONE
   const secondEnd = skipDigits(bytes, minuteEnd + 1, to)
-  if (secondEnd - minuteEnd < 2 || secondEnd - minuteEnd > 3) return NONE
+  const secondDigits = secondEnd - minuteEnd - 1
+  if (secondDigits < leastDigits || secondDigits > 2) return NONE
   return clockTail(bytes, secondEnd, to)
 }
 
@@ -109,7 +116,7 @@ function dateThenClock(bytes: Uint8Array, dateEnd: number, to: number): number {
     ((byte | 32) === 0x74 || byte === 0x5f || byte === DASH || byte === COLON) &&
     isDigit(byteAt(bytes, dateEnd + 1, to))
   ) {
-    if (clockAt(bytes, dateEnd + 1, to) !== NONE) return MOMENT
+    if (clockOf(bytes, dateEnd + 1, to, 1) !== NONE) return MOMENT
     if (dottedClockAt(bytes, dateEnd + 1, to) !== NONE) return MOMENT
     // 20240502T112030Z
     const compact = skipDigits(bytes, dateEnd + 1, to)
