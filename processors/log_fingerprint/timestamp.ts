@@ -28,6 +28,8 @@ export function timestampAt(bytes: Uint8Array, from: number, to: number): number
     case COLON:
       return digits <= 2 ? clockAt(bytes, from, to) : NONE
     case DASH:
+      if (digits === 8 && isCentury(bytes, from)) return dateThenClock(bytes, first, to)
+      return dateAt(bytes, from, first, to, digits, separator)
     case SLASH:
     case STOP:
       return dateAt(bytes, from, first, to, digits, separator)
