@@ -3,7 +3,17 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 
-type Requirement = 'root' | 'addon' | 'docker' | 'bpf' | 'go' | 'promtool' | 'stress-ng'
+type Requirement =
+  | 'root'
+  | 'addon'
+  | 'docker'
+  | 'bpf'
+  | 'go'
+  | 'promtool'
+  | 'stress-ng'
+  | 'nginx'
+  | 'redis'
+  | 'postgres'
 
 const missing: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'needs root'),
@@ -20,6 +30,9 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
       : 'needs promtool (apt: prometheus)',
   'stress-ng': () =>
     spawnSync('stress-ng', ['--version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs stress-ng',
+  nginx: () => (existsSync('/usr/sbin/nginx') ? undefined : 'needs nginx (apt: nginx-light)'),
+  redis: () => (existsSync('/usr/bin/redis-server') ? undefined : 'needs Redis (apt: redis-server)'),
+  postgres: () => (existsSync('/usr/lib/postgresql') ? undefined : 'needs PostgreSQL (apt: postgresql)'),
 }
 
 /** For a test's options: `test('…', requires('root', 'bpf'), async () => …)`. */

@@ -73,7 +73,7 @@ async function readInput(onBytes: OnBytes): Promise<void> {
 export type Following = {
   onBytes(bytes: Buffer): void
   onSilence(): void
-  /** Called after something came. */
+  /** Called when there is something new to show. */
   show(): void
   readonly silenceMs: number
 }
@@ -85,16 +85,21 @@ export async function follow(files: readonly string[], following: Following): Pr
   process.once('SIGTERM', () => stop())
   let readMs = performance.now()
   let isNew = false
+  let isOpen = false
   const onBytes = (bytes: Buffer) => {
     following.onBytes(bytes)
     readMs = performance.now()
-    isNew = true
+    isNew = isOpen = true
   }
   const tails = files.map((file) => tail(file, onBytes))
   if (files.length === 0) process.stdin.on('data', onBytes).once('end', () => stop())
   const tick = () => {
     for (const poll of tails) poll()
-    if (performance.now() - readMs >= following.silenceMs) following.onSilence()
+    if (isOpen && performance.now() - readMs >= following.silenceMs) {
+      following.onSilence()
+      isOpen = false
+      isNew = true
+    }
     if (isNew) following.show()
     isNew = false
   }

@@ -138,7 +138,11 @@ const COLOURS: Readonly<Record<string, 'red' | 'yellow' | 'green' | 'gray' | 'ma
 const grouped = (count: number) => String(count).replaceAll(/\B(?=(\d{3})+$)/g, ' ')
 const plural = (count: number, what: string) => `${grouped(count)} ${what}${count === 1 ? '' : 's'}`
 const iso = (ms: number) => (Number.isFinite(ms) ? new Date(ms).toISOString() : null)
-const moment = (ms: number) => new Date(ms).toISOString().slice(0, 19).replace('T', ' ')
+/** As the clock on this wall shows it. */
+const moment = (ms: number) => {
+  const local = ms - new Date(ms).getTimezoneOffset() * 60_000
+  return new Date(local).toISOString().slice(0, 19).replace('T', ' ')
+}
 /** As much as a line shows. */
 const oneLine = (text: string) => {
   const line = text.replaceAll(/\s+/g, ' ').trim()

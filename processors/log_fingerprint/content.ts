@@ -128,7 +128,7 @@ export function levelInText(bytes: Uint8Array, from: number, to: number): number
       const after = byteAt(bytes, at, to)
       const word = levelWord(bytes, start, at)
       if (word !== 0 && isApart(after) && (start === from || isApart(bytes[start - 1] as number))) {
-        if ((word & CAPITALS) !== 0) return levelOf(word)
+        if ((word & CAPITALS) !== 0 && !isWeak(word)) return levelOf(word)
         if (words < 2 && after === 0x3a && !isWeak(word)) return levelOf(word)
       }
       if (kind === UNKNOWN && words < 4) kind = failureAt(bytes, start, at, after, words)
