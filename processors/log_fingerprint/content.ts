@@ -30,7 +30,7 @@ export const content = {
   bytes: Buffer.alloc(0) as Buffer,
 }
 
-const LEVEL_WORDS = 12
+const LEVEL_WORDS = 6
 
 /** After `readHead` on the same line. */
 export function readContent(bytes: Buffer, to: number): void {

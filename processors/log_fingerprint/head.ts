@@ -319,7 +319,7 @@ function isLevelHere(
   isTimed: boolean,
   words: number,
 ) {
-  const isFramed = next === COLON || next === BAR || next === 0x5d
+  const isFramed = next === COLON || next === BAR || next === 0x5d || next === 0x5b
   if ((word & CAPITALS) !== 0) return endsLevel(next) && (isTimed || isFramed || !isWeak(word))
   if (isTimed) return isFramed || (!isWeak(word) && (next <= SPACE || next === 0x2c))
   if (words === 0 && next === COLON) return byteAt(bytes, end + 1, to) <= SPACE
