@@ -298,7 +298,7 @@ function levelEnd(bytes: Uint8Array, from: number, to: number, isTimed: boolean)
       (isTimed &&
         (isAllCapitals(bytes, at, wordEnd) ||
           (afterDash && isDashAt(bytes, wordEnd, to)) ||
-          isAddress(bytes, at, wordEnd)))
+          isField(bytes, at, wordEnd)))
     if (!isPassed) return -1
     afterDash = isDash
     at = wordEnd
@@ -433,9 +433,9 @@ function isAllCapitals(bytes: Uint8Array, from: number, to: number): boolean {
 const isDashAt = (bytes: Uint8Array, at: number, to: number) =>
   byteAt(bytes, at, to) === SPACE && byteAt(bytes, at + 1, to) === DASH && byteAt(bytes, at + 2, to) === SPACE
 
-/** `user@database` */
-function isAddress(bytes: Uint8Array, from: number, to: number): boolean {
-  for (let at = from; at < to; at++) if (bytes[at] === 0x40) return true
+/** `user@database`, `tid=gq7` */
+function isField(bytes: Uint8Array, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) if (bytes[at] === 0x40 || bytes[at] === 0x3d) return true
   return false
 }
 

@@ -32,17 +32,32 @@ const beginnings: Beginning[] = Array.from({ length: KEPT }, () => ({
 }))
 let newest = 0
 let latest = 0
+/** Where lines begin too differently, looking costs more than it saves: then only now and then. */
+const MANY_MISSES = 32
+const PAUSE_LINES = 64
+let misses = 0
+let pause = 0
 
 /** The known beginning of this line, if there is one. */
 export function recall(bytes: Uint8Array, from: number, to: number): Beginning | undefined {
+  if (pause > 0) {
+    pause--
+    return undefined
+  }
   let at = latest
   for (let i = 0; i < KEPT; i++) {
     const known = beginnings[at] as Beginning
     if (known.length > 0 && from + known.length + 1 < to && matches(known, bytes, from)) {
       latest = at
+      misses = 0
       return known
     }
     at = (at + 1) & (KEPT - 1)
+  }
+  // Still, a few tries after each pause.
+  if (++misses >= MANY_MISSES) {
+    misses = MANY_MISSES - 4
+    pause = PAUSE_LINES
   }
   return undefined
 }
@@ -71,6 +86,7 @@ export function remember(
   to: number,
   what: Omit<Beginning, 'length' | 'lowest' | 'highest'>,
 ) {
+  if (pause > 0) return
   const length = end - from
   if (length > LONGEST || end + 1 >= to || bytes[end] !== SPACE) return
   if (what.level === 0 && !isSmall(bytes[end + 1] as number)) return
@@ -82,19 +98,27 @@ export function remember(
   into.timeTo = what.timeTo
   into.isSyslog = what.isSyslog
   into.level = what.level
+  const isCalendar = !isDigit(bytes[from] as number) && !isDigit(bytes[from + 1] as number)
   for (let i = 0; i < length; ) {
     let run = i
     while (run < length && isDigit(bytes[from + run] as number)) run++
     if (run === i) into.lowest[i] = into.highest[i] = bytes[from + i++] as number
+    const digits = run - i
+    const fixed = digits === 0 ? 0 : fixedDigits(digits, isCalendar, bytes[from + run] as number)
     for (const first = i; i < run; i++) {
       const byte = bytes[from + i] as number
-      const limit = run - first === 6 ? clockLimit(i - first) : NINE
-      // Of long numbers the first digits say what they are: a century, seconds since 1970.
-      const isFixed = byte > limit || (run - first > 3 && run - first !== 6 && i < first + 2)
+      const limit = digits === 6 ? clockLimit(i - first) : NINE
+      const isFixed = byte > limit || i < first + fixed
       into.lowest[i] = isFixed ? byte : ZERO
       into.highest[i] = isFixed ? byte : limit
     }
   }
+}
+
+/** How many digits in front say what a number is: a century, or seconds since 1970. */
+function fixedDigits(digits: number, isCalendar: boolean, next: number): number {
+  if (digits === 4) return isCalendar || next === 0x2d || next === 0x2e || next === 0x2f ? 2 : 0
+  return digits >= 8 ? 2 : 0
 }
 
 /** Six digits may be hours, minutes and seconds, whose first digits have their limits. */
