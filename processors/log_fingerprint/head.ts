@@ -276,6 +276,8 @@ function levelEnd(bytes: Uint8Array, from: number, to: number, isTimed: boolean)
       head.isSoft = !isTimed && (word & TITLE) !== 0
       return afterLevel(bytes, end, to)
     }
+    // A small word behind no dash is the text's.
+    if (word === 0 && byte >= 0x61 && next <= SPACE && !afterDash) return -1
     if (end === at + 1 && isLevelLetter(byte)) {
       if (next === 0x2f && isLetter(byteAt(bytes, end + 1, to)) && words === 0) {
         foundLevel = levelLetter(byte)
@@ -501,10 +503,15 @@ function skipRest(bytes: Uint8Array, from: number, to: number): number {
   return at < to ? at : before
 }
 
-/** Letters, one space, a letter: neither a component nor a name, so the text begins here. */
+/** A word without any sign of a head, one space, a letter: the text begins here. */
 function isPlainWord(bytes: Uint8Array, from: number, to: number): boolean {
   let at = from
-  while (at < to && isLetter(bytes[at] as number)) at++
+  while (at < to) {
+    const byte = bytes[at] as number
+    if (byte <= SPACE) break
+    if (byte === COLON || byte === BAR || byte === 0x28 || byte === 0x5b || byte === 0x5d) return false
+    at++
+  }
   return at > from && at + 1 < to && bytes[at] === SPACE && isLetter(bytes[at + 1] as number)
 }
 

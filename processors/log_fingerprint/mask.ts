@@ -71,6 +71,10 @@ function readTokens(bytes: Uint8Array, from: number, to: number): void {
       continue
     }
     const start = at
+    if ((kind & DIGIT) !== 0) {
+      at = afterNumber(bytes, at, to)
+      continue
+    }
     let hash = FNV_BASIS
     // Most words are letters only.
     while ((kind & LETTER) !== 0) {
@@ -105,6 +109,25 @@ function readTokens(bytes: Uint8Array, from: number, to: number): void {
     end++
     at = afterToken(bytes, start, end, at, to, solidHash, solidSeen)
   }
+}
+
+/** What begins with a digit varies, whatever follows: no hash is needed. */
+function afterNumber(bytes: Uint8Array, start: number, to: number): number {
+  let at = start + 1
+  while (at < to) {
+    const byte = bytes[at] as number
+    const kind = KINDS[byte] as number
+    if (kind === 0 || (kind === DOT && at + 1 < to && bytes[at + 1] === byte)) break
+    at++
+  }
+  let end = at
+  while (((KINDS[bytes[end - 1] as number] as number) & SOLID) === 0) end--
+  push(WILDCARD, 0, start, end)
+  isAfterNumber = true
+  if (end !== at || at >= to) return at
+  const next = bytes[at]
+  if (next === EQUALS) return valueAfterEquals(bytes, at, to)
+  return next === COLON ? valueAfterColon(bytes, at, to) : at
 }
 
 /** Writes the token down. Returns where to go on: `at`, or behind a value that belongs to it. */

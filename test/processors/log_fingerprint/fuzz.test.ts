@@ -119,6 +119,27 @@ test(`${LINES} mutated lines: every line is in exactly one message`, () => {
 
 const LINE_END = Buffer.from('\n')
 
+test('what was read before changes nothing of a line, however odd', () => {
+  const next = random(7)
+  const lines = Array.from({ length: 20_000 }, () => mutated(next)).filter((line) => (line[0] ?? 0) > 32)
+  const read = (order: readonly Buffer[]) =>
+    order.map((line) => {
+      let found = ''
+      const onMessage = ({ high, low, level }: { high: number; low: number; level: number }) => {
+        found = `${high} ${low} ${level}`
+      }
+      const reader = createReader({ keepBytes: 0, onMessage })
+      reader.read(line)
+      reader.flush()
+      return found
+    })
+  const forwards = read(lines)
+  assert.deepEqual(read(lines.toReversed()).toReversed(), forwards)
+  const byBegin = lines.map((_, i) => i).sort((a, b) => Buffer.compare(lines[a] as Buffer, lines[b] as Buffer))
+  const sorted = read(byBegin.map((i) => lines[i] as Buffer))
+  for (const [at, i] of byBegin.entries()) assert.equal(sorted[at], forwards[i], String(lines[i]))
+})
+
 test('a line of a megabyte takes no longer than its length explains', () => {
   const shapes = [
     'a',
