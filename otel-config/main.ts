@@ -1,4 +1,5 @@
 // The command `leadline`.
+import { exit } from '../native/index.ts'
 import { parseArguments, UsageError } from './commands/arguments.ts'
 import { help } from './commands/help.ts'
 import { type Terminal, terminal } from './commands/terminal.ts'
@@ -58,5 +59,5 @@ async function command(argv: readonly string[], on: Terminal): Promise<number> {
 
 main(process.argv.slice(2), terminal).then((code) => {
   // What a run leaves behind may keep Node up. All that was printed has been written by now.
-  process.exit(code)
+  exit(code)
 })

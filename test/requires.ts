@@ -14,6 +14,7 @@ type Requirement =
   | 'nginx'
   | 'redis'
   | 'postgres'
+  | 'qemu'
 
 const missing: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'needs root'),
@@ -33,6 +34,14 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
   nginx: () => (existsSync('/usr/sbin/nginx') ? undefined : 'needs nginx (apt: nginx-light)'),
   redis: () => (existsSync('/usr/bin/redis-server') ? undefined : 'needs Redis (apt: redis-server)'),
   postgres: () => (existsSync('/usr/lib/postgresql') ? undefined : 'needs PostgreSQL (apt: postgresql)'),
+  // Debian's kernels are for x64, and so is the Node that runs in the guest.
+  qemu: () => {
+    const tools = ['qemu-system-x86_64', 'mke2fs', 'depmod', 'xz', 'busybox', 'apt-get']
+    const absent = tools.filter((tool) => spawnSync('which', [tool], { stdio: 'ignore' }).status !== 0)
+    if (process.arch !== 'x64') return 'needs an x64 machine'
+    if (absent.length === 0) return undefined
+    return `needs ${absent.join(', ')} (on Debian: apt-get install qemu-system-x86 e2fsprogs kmod xz-utils busybox-static)`
+  },
 }
 
 /** For a test's options: `test('…', requires('root', 'bpf'), async () => …)`. */

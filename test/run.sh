@@ -6,16 +6,16 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [ $# -gt 0 ]; then exec node --test --test-concurrency=1 "$@"; fi
 
 shopt -s globstar nullglob
-alone=(test/{kernel,containers,interop,scenarios}/**/*.test.ts)
+alone=(test/{kernel,containers,interop,kernels,scenarios}/**/*.test.ts)
 together=()
 for file in test/**/*.test.ts; do
   case $file in
-    test/kernel/* | test/containers/* | test/interop/* | test/scenarios/*) ;;
+    test/kernel/* | test/containers/* | test/interop/* | test/kernels/* | test/scenarios/*) ;;
     *) together+=("$file") ;;
   esac
 done
 
 failed=0
-node --test --test-concurrency=2 "${together[@]}" || failed=1
+node --test --test-concurrency=2 --test-timeout=180000 "${together[@]}" || failed=1
 if [ ${#alone[@]} -gt 0 ]; then node --test --test-concurrency=1 --test-timeout=600000 "${alone[@]}" || failed=1; fi
 exit $failed

@@ -30,6 +30,8 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
   const known = new Map<string, Known>()
   const unknownUntilMs = new Map<string, number>()
   const questions = new Map<string, Promise<void>>()
+  /** Removed while a question about them was under way. */
+  const removedMeanwhile = new Set<string>()
   const waiting: (() => void)[] = []
   let starting = true
   let asking = 0
@@ -50,6 +52,7 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
     const before = known.get(id)
     if (action === 'destroy') {
       if (before) before.goneMs = Date.now()
+      if (questions.has(id)) removedMeanwhile.add(id)
     } else if (name !== '') {
       const env = before?.info.env ?? {}
       learn(id, { runtime: 'docker', name, image: image || (before?.info.image ?? ''), labels, env })
@@ -72,6 +75,7 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
 
   async function ask(id: string): Promise<void> {
     const deadline = AbortSignal.timeout(options.timeoutMs)
+    const before = known.get(id)
     if (asking >= AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve))
     asking++
     try {
@@ -82,8 +86,15 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
         if (key !== undefined && value !== undefined) env[key] = value
       }
       const labels = stringsOf(Config.Labels)
-      const info: RuntimeInfo = { runtime: 'docker', name: Name.slice(1), image: Config.Image, labels, env }
+      const told = known.get(id)
+      // What was told meanwhile is newer than this answer.
+      const info: RuntimeInfo =
+        told !== undefined && told !== before
+          ? { ...told.info, env }
+          : { runtime: 'docker', name: Name.slice(1), image: Config.Image, labels, env }
       learn(id, info)
+      const entry = known.get(id)
+      if (entry && removedMeanwhile.has(id)) entry.goneMs = Date.now()
       if (lacksEnvironment(info)) unknownUntilMs.set(id, Date.now() + negativeMs)
     } catch {
       unknownUntilMs.set(id, Date.now() + negativeMs)
@@ -91,6 +102,7 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
       asking--
       waiting.shift()?.()
       questions.delete(id)
+      removedMeanwhile.delete(id)
     }
   }
 

@@ -3,12 +3,13 @@ import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../receiver.ts'
 import { openBirths } from './births.ts'
-import { watchCgroups } from './cgroups.ts'
+import { membersOf, watchCgroups } from './cgroups.ts'
 import { createContainers } from './containers.ts'
 import { dockerSource } from './docker.ts'
 import type { Host } from './host.ts'
 import { bootMs, readIdentity } from './identity.ts'
 import { inTree, isPartOfTree, namespaceBase, readLayout } from './layout.ts'
+import { watchNamespaces } from './namespaces.ts'
 import { processCgroup } from './process.ts'
 import { createTexts } from './resource.ts'
 import type { HostSettings } from './settings.ts'
@@ -39,8 +40,6 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
   const bornMs = bootMs(proc)
   const texts = createTexts()
   const tree = watchCgroups({ root: layout.root, rememberMs: settings.remember, bootMs: bornMs, log })
-  const births = await openBirths(layout, tree, log)
-
   const docker = dockerSource({
     endpoint: dockerEndpoint(settings, rootPath),
     timeoutMs: settings.docker.timeout,
@@ -57,6 +56,10 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
     skipSystemUnits: settings.systemd.skip_system_units,
     texts,
   })
+  // Docker is being asked meanwhile.
+  const namespaces = watchNamespaces({ proc, tree, membersOf: ({ path }) => membersOf(layout.root + path), log })
+  const births = await openBirths(layout, tree, log)
+  await namespaces.refresh()
 
   return {
     identity: readIdentity(rootPath),
@@ -74,14 +77,22 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
     async refresh(deadlineMs) {
       births?.drain()
       await tree.refresh()
+      await namespaces.refresh()
       containers.forget()
       await Promise.race([containers.settled(), sleep(deadlineMs, undefined, { ref: false })])
     },
     onMembers: (listener) => tree.onMembers(listener),
+    namespaces,
     read,
-    counts: () => ({ missed_cgroup_changes: tree.missed, lost_cgroup_events: births?.lost ?? 0, cut_names: texts.cut }),
+    counts: () => ({
+      missed_cgroup_changes: tree.missed,
+      lost_cgroup_events: births?.lost ?? 0,
+      cut_names: texts.cut,
+      unreadable_namespaces: namespaces.refused,
+    }),
     async stop() {
       births?.stop()
+      namespaces.stop()
       tree.stop()
       await docker.stop()
     },

@@ -1,42 +1,34 @@
-// What the whole agent costs: the shipped bundle with its built-in configuration, looked at from outside. Idle beside
-// nothing and beside fifty sleeping containers, and a page of 1 000 and of 10 000 series. Needs root and Docker.
+// What the whole agent costs: the shipped bundle with its built-in configuration, looked at from outside, beside
+// nothing and beside fifty sleeping containers. Needs root and Docker.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readdirSync, readFileSync, rmdirSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { root } from '../../native/paths.ts'
-import { readLayout } from '../../receivers/host/layout.ts'
 import { type Docker, openDocker } from '../containers/docker.ts'
 import type { Row } from './index.ts'
 
 const CONTAINERS = 50
 const SECONDS = 45
 const SCRAPE_EVERY_MS = 15_000
-const SCRAPES = 9
-/** Series that a control group without processes has on the page. */
-const PAGES = [1000, 10_000]
 
 /** CPU in percent of one core, memory in MiB, times in milliseconds. */
 export async function run(): Promise<Row[]> {
   const docker = await openDocker('bench')
   try {
     const rows = [await idle(0)]
-    const containers = await startContainers(docker)
+    await startContainers(docker)
     rows.push(await idle(CONTAINERS))
-    await docker.remove(...containers)
-    for (const series of PAGES) rows.push(await page(series))
     return rows
   } finally {
     await docker.close()
   }
 }
 
-async function startContainers(docker: Docker) {
-  const containers = []
-  for (let i = 0; i < CONTAINERS; i++) containers.push(await docker.run('idle', { command: ['sleep', '100000'] }))
-  return containers
+async function startContainers(docker: Docker): Promise<void> {
+  for (let i = 0; i < CONTAINERS; i++) await docker.run('idle', { command: ['sleep', '100000'] })
 }
 
 async function idle(containers: number): Promise<Row> {
@@ -61,69 +53,6 @@ async function idle(containers: number): Promise<Row> {
   } finally {
     await agent.stop()
   }
-}
-
-async function page(wanted: number): Promise<Row> {
-  const one = await countSeries(1)
-  const two = await countSeries(2)
-  const cgroups = Math.ceil((wanted - one) / (two - one)) + 1
-  const folders = makeContainers(cgroups)
-  const agent = await startBundle()
-  try {
-    await sleep(3000)
-    const times: number[] = []
-    let last = { samples: 0, bytes: 0 }
-    const before = cpuSeconds(agent.pid)
-    for (let i = 0; i < SCRAPES; i++) {
-      const startMs = performance.now()
-      last = await agent.scrape()
-      times.push(performance.now() - startMs)
-      await sleep(1000)
-    }
-    const cpu = ((cpuSeconds(agent.pid) - before) * 1000) / SCRAPES
-    const figures = {
-      'scrape ms': round2(median(times)),
-      'CPU ms a scrape': round2(cpu),
-      KiB: Math.round(last.bytes / 1024),
-    }
-    return { what: `a page of ${wanted}`, ...agent.start, ...memory(agent), samples: last.samples, ...figures }
-  } finally {
-    await agent.stop()
-    for (const folder of folders.toReversed()) rmdirSync(folder)
-  }
-}
-
-async function countSeries(cgroups: number): Promise<number> {
-  const folders = makeContainers(cgroups)
-  const agent = await startBundle()
-  try {
-    await sleep(1500)
-    return (await agent.scrape()).samples
-  } finally {
-    await agent.stop()
-    for (const folder of folders.toReversed()) rmdirSync(folder)
-  }
-}
-
-/** Control groups in all hierarchies, with names as Docker gives them. */
-function makeContainers(count: number): string[] {
-  const { root: canonical, v1 } = readLayout('/sys/fs/cgroup')
-  const folders: string[] = []
-  for (const mount of new Set([canonical, ...v1.values()])) {
-    const parent = join(mount, 'docker')
-    try {
-      mkdirSync(parent)
-      folders.push(parent)
-    } catch {
-      // Docker has made it.
-    }
-    for (let i = 0; i < count; i++) {
-      const folder = join(parent, i.toString(16).padStart(64, '0'))
-      mkdirSync(folder)
-      folders.push(folder)
-    }
-  }
-  return folders
 }
 
 /** The agent as people start it, on a free port. */
@@ -185,5 +114,4 @@ function freePort(): Promise<number> {
   })
 }
 
-const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1] ?? Number.NaN
 const round2 = (value: number) => Math.round(value * 100) / 100
