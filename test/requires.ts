@@ -15,6 +15,9 @@ type Requirement =
   | 'ping'
   | 'qemu'
   | 'netfilter'
+  | 'nginx'
+  | 'redis'
+  | 'postgres'
 
 const missing: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'needs root'),
@@ -33,6 +36,9 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
     spawnSync('stress-ng', ['--version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs stress-ng',
   tcpdump: () => (absentOf('tcpdump').length === 0 ? undefined : 'needs tcpdump (apt: tcpdump)'),
   ping: () => (absentOf('ping').length === 0 ? undefined : 'needs ping (apt: iputils-ping)'),
+  nginx: () => (existsSync('/usr/sbin/nginx') ? undefined : 'needs nginx (apt: nginx-light)'),
+  redis: () => (existsSync('/usr/bin/redis-server') ? undefined : 'needs Redis (apt: redis-server)'),
+  postgres: () => (existsSync('/usr/lib/postgresql') ? undefined : 'needs PostgreSQL (apt: postgresql)'),
   // Debian's kernels are for x64, and so is the Node that runs in the guest.
   qemu: () => {
     const absent = absentOf('qemu-system-x86_64', 'mke2fs', 'depmod', 'xz', 'busybox', 'apt-get', 'nft', 'ipvsadm')

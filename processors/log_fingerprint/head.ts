@@ -1,0 +1,585 @@
+// Where the text of a line begins: behind time, host, level, thread and component, which every program writes in its
+// own order. What stands there varies from line to line and from node to node, and would split one pattern into many.
+import { byteAt, isDigit, isLetter, SPACE, skipDigits, skipSpace, skipWord } from './bytes.ts'
+import {
+  CAPITALS,
+  DEBUG,
+  INFO,
+  isWeak,
+  levelLetter,
+  levelOf,
+  levelOfSeverity,
+  levelWord,
+  TITLE,
+  UNKNOWN,
+  WARNING,
+} from './levels.ts'
+import { findMoment, moment } from './moment.ts'
+import { recall, remember } from './recall.ts'
+
+/** What `readHead` found. One object, used again for every line. */
+export const head = {
+  /** It begins with a time, or syslog's priority. */
+  isTimed: false,
+  timeFrom: 0,
+  timeTo: 0,
+  level: UNKNOWN,
+  /** The level was found as `Error: `: it may as well be the first word of an error's text. */
+  isSoft: false,
+  /** Where the text begins. */
+  text: 0,
+  /** The component that logged it; equal when none is named. */
+  nameFrom: 0,
+  nameTo: 0,
+}
+
+const COLON = 0x3a
+const BAR = 0x7c
+const DASH = 0x2d
+const MAX_LEVEL_WORDS = 5
+const MAX_SKIPS = 6
+const MAX_BRACKET_BYTES = 200
+
+/** Reads the line that stands from `from` to `to`, without its line end. */
+export function readHead(bytes: Uint8Array, from: number, to: number): void {
+  head.level = priorityLevel = UNKNOWN
+  head.isSoft = false
+  head.nameFrom = head.nameTo = from
+  let at = from
+  let hasPriority = false
+  if (bytes[from] === 0x3c) {
+    const digits = skipDigits(bytes, from + 1, to)
+    if (digits > from + 1 && digits <= from + 4 && byteAt(bytes, digits, to) === 0x3e) {
+      let priority = 0
+      for (let i = from + 1; i < digits; i++) priority = priority * 10 + (bytes[i] as number) - 0x30
+      head.level = priorityLevel = levelOfSeverity(priority & 7)
+      hasPriority = true
+      at = digits + 1
+    }
+  }
+  // RFC 5424 has its version here.
+  const hasVersion = hasPriority && byteAt(bytes, at, to) === 0x31 && byteAt(bytes, at + 1, to) === SPACE
+  if (hasVersion) at += 2
+  const known = hasPriority ? undefined : recall(bytes, from, to)
+  let isTimed = true
+  if (known !== undefined) {
+    head.isTimed = true
+    head.timeFrom = moment.from = from + known.timeFrom
+    head.timeTo = from + known.timeTo
+    moment.isSyslog = known.isSyslog
+    moment.level = UNKNOWN
+    at = from + known.length
+    if (known.level !== UNKNOWN) {
+      head.level = known.level
+      head.text = skipRest(bytes, at, to)
+      if (head.text < to) return
+      // Nothing but a head: read in full below.
+      head.level = UNKNOWN
+    }
+  } else {
+    isTimed = findMoment(bytes, at, to)
+    head.isTimed = isTimed || hasPriority
+    head.timeFrom = moment.from
+    head.timeTo = moment.to
+    if (isTimed) {
+      at = afterTime(bytes, moment.to, to)
+      if (!hasPriority && moment.level === UNKNOWN) note(bytes, from, at, to, UNKNOWN)
+    }
+  }
+  if (hasVersion) at = afterMessageId(bytes, at, to)
+  else if (isTimed) at = moment.isSyslog ? afterHost(bytes, at, to) : afterHostAndTag(bytes, at, to)
+  const beforeLevel = at
+  let level = isTimed ? moment.level : UNKNOWN
+  if (level === UNKNOWN && isTimed && moment.from > from) {
+    const end = markEnd(bytes, from, at, to)
+    if (end > 0) {
+      level = foundLevel
+      at = end
+    }
+  }
+  if (level === UNKNOWN) {
+    const end = levelEnd(bytes, at, to, head.isTimed)
+    if (end > 0) {
+      level = foundLevel
+      at = end
+      if (!isTimed) at = lateTime(bytes, at, to)
+      else if (!hasPriority) note(bytes, from, at, to, level)
+    }
+  }
+  if (level !== UNKNOWN) head.level = level
+  if (!head.isTimed && head.level === UNKNOWN) {
+    head.text = from
+    return
+  }
+  head.text = skipRest(bytes, at, to)
+  // A head and nothing behind it: then the level word is all there is to say.
+  if (head.text >= to) head.text = skipSpace(bytes, beforeLevel, to)
+}
+
+function note(bytes: Uint8Array, from: number, end: number, to: number, level: number) {
+  const { timeFrom, timeTo } = head
+  remember(bytes, from, end, to, { timeFrom: timeFrom - from, timeTo: timeTo - from, isSyslog: moment.isSyslog, level })
+}
+
+/** A level first and then the time: `INFO  [main] 2024-05-02 …`, `[ERROR] 11:20:32 …`. */
+function lateTime(bytes: Uint8Array, from: number, to: number): number {
+  let at = skipSpace(bytes, from, to)
+  while (byteAt(bytes, at, to) === 0x5b) {
+    const end = bracketEnd(bytes, at, to)
+    if (end < 0 || isDigit(byteAt(bytes, at + 1, to))) break
+    at = skipSpace(bytes, end, to)
+  }
+  if (at >= to || !(isDigit(bytes[at] as number) || bytes[at] === 0x5b) || !findMoment(bytes, at, to)) return from
+  if (moment.from > at + 1) return from
+  head.timeFrom = moment.from
+  head.timeTo = moment.to
+  head.isTimed = true
+  return afterTime(bytes, moment.to, to)
+}
+
+/** Behind what belongs to the time: brackets, AM and PM, the zone. */
+function afterTime(bytes: Uint8Array, from: number, to: number): number {
+  let at = from
+  for (let words = 0; words < 3; words++) {
+    while (at < to && isAfterTime(bytes[at] as number)) at++
+    const start = skipSpace(bytes, at, to)
+    const byte = byteAt(bytes, start, to)
+    if ((byte === 0x2b || byte === DASH) && isDigit(byteAt(bytes, start + 1, to))) {
+      const end = skipDigits(bytes, start + 1, to)
+      if (end - start < 3) break
+      at = byteAt(bytes, end, to) === COLON ? skipDigits(bytes, end + 1, to) : end
+    } else if (isZone(bytes, start, to)) at = skipLetters(bytes, start, to)
+    else break
+  }
+  while (at < to && isAfterTime(bytes[at] as number)) at++
+  return at
+}
+
+const isAfterTime = (byte: number) =>
+  byte === 0x5d || byte === 0x29 || byte === 0x3e || byte === 0x2c || byte === COLON || byte === 0x3b || byte === BAR
+
+/** AM, PM, UTC, GMT, CEST, PST …: two to four capitals that end in M, C or T. */
+function isZone(bytes: Uint8Array, from: number, to: number): boolean {
+  const end = skipLetters(bytes, from, to)
+  const length = end - from
+  if (length < 1 || length > 4 || (end < to && isWordByte(bytes[end] as number))) return false
+  for (let at = from; at < end; at++) if ((bytes[at] as number) > 0x5a) return false
+  const last = bytes[end - 1]
+  if (length === 1) return last === 0x5a
+  return length === 2 ? last === 0x4d : (last === 0x54 || last === 0x43) && byteAt(bytes, end, to) !== COLON
+}
+
+const isWordByte = (byte: number) => isLetter(byte) || isDigit(byte) || byte === 0x5f || byte === DASH
+
+function skipLetters(bytes: Uint8Array, from: number, to: number): number {
+  let at = from
+  while (at < to && isLetter(bytes[at] as number)) at++
+  return at
+}
+
+/** Host, application, process and message ids, and structured data (RFC 5424 §6). */
+function afterMessageId(bytes: Uint8Array, from: number, to: number): number {
+  let at = from
+  for (let words = 0; words < 4; words++) at = skipWord(bytes, skipSpace(bytes, at, to), to)
+  at = skipSpace(bytes, at, to)
+  if (byteAt(bytes, at, to) === DASH) return at + 1
+  while (byteAt(bytes, at, to) === 0x5b) {
+    const end = bracketEnd(bytes, at, to)
+    if (end < 0) break
+    at = end
+  }
+  return at
+}
+
+/** RFC 3164: one word that is not the tag already. */
+function afterHost(bytes: Uint8Array, from: number, to: number): number {
+  const host = skipSpace(bytes, from, to)
+  const end = skipWord(bytes, host, to)
+  const last = bytes[end - 1]
+  if (end >= to || last === COLON || last === 0x5d) return from
+  return afterSpacedTag(bytes, end, to)
+}
+
+/** `Some Program[123]:` — tags may have spaces. */
+function afterSpacedTag(bytes: Uint8Array, from: number, to: number): number {
+  let at = skipSpace(bytes, from, to)
+  const limit = Math.min(to, at + 64)
+  let hasSpace = false
+  while (at < limit && bytes[at] !== COLON && bytes[at] !== 0x5b) {
+    if (bytes[at] === SPACE) hasSpace = true
+    at++
+  }
+  if (!hasSpace || byteAt(bytes, at, to) !== 0x5b) return from
+  const digits = skipDigits(bytes, at + 1, to)
+  return digits > at + 1 && byteAt(bytes, digits, to) === 0x5d && byteAt(bytes, digits + 1, to) === COLON
+    ? digits + 2
+    : from
+}
+
+/** Of `node-1 sshd[123]: …` behind an ISO time, only with both. */
+function afterHostAndTag(bytes: Uint8Array, from: number, to: number): number {
+  const host = skipSpace(bytes, from, to)
+  if (host >= to || !isLetter(bytes[host] as number)) return from
+  const end = skipWord(bytes, host, to)
+  if (bytes[end - 1] === COLON || byteAt(bytes, end, to) !== SPACE) return from
+  const tag = end + 1
+  let at = tag
+  while (at < to && isTagByte(bytes[at] as number)) at++
+  if (at === tag || byteAt(bytes, at, to) !== 0x5b) return from
+  const digits = skipDigits(bytes, at + 1, to)
+  return digits > at + 1 && byteAt(bytes, digits, to) === 0x5d && byteAt(bytes, digits + 1, to) === COLON ? end : from
+}
+
+const isTagByte = (byte: number) => isWordByte(byte) || byte === 0x2e || byte === 0x2f || byte === 0x28 || byte === 0x29
+
+let foundLevel = UNKNOWN
+/** What syslog's priority said, which the text knows better. */
+let priorityLevel = UNKNOWN
+
+/** Redis writes `1:M 02 May 2024 11:20:30.105 * `: process, role, time, and a mark for the level. */
+function markEnd(bytes: Uint8Array, from: number, at: number, to: number): number {
+  const digits = skipDigits(bytes, from, to)
+  if (digits === from || byteAt(bytes, digits, to) !== COLON || byteAt(bytes, digits + 2, to) !== SPACE) return -1
+  const mark = skipSpace(bytes, at, to)
+  if (byteAt(bytes, mark + 1, to) !== SPACE) return -1
+  const level = MARKS[String.fromCharCode(bytes[mark] as number)]
+  if (level === undefined) return -1
+  foundLevel = level
+  return mark + 1
+}
+
+/** serverLogRaw in redis/src/server.c: debug, verbose, notice, warning. */
+const MARKS: Readonly<Record<string, number>> = { '.': DEBUG, '-': INFO, '*': INFO, '#': WARNING }
+
+/** Behind the level word among the next few, or -1. */
+function levelEnd(bytes: Uint8Array, from: number, to: number, isTimed: boolean): number {
+  let at = from
+  let afterDash = false
+  for (let words = 0; words <= MAX_LEVEL_WORDS; words++) {
+    while (at < to && ((bytes[at] as number) <= SPACE || bytes[at] === BAR)) at++
+    if (at >= to) return -1
+    const byte = bytes[at] as number
+    if (isOpening(byte)) {
+      const framed = framedLevelEnd(bytes, at + 1, to)
+      if (framed > 0) return framed
+      at = bracketEnd(bytes, at, to)
+      if (at < 0) return -1
+      afterDash = false
+      continue
+    }
+    let end = at
+    while (end < to && (isLetter(bytes[end] as number) || isDigit(bytes[end] as number))) end++
+    const next = byteAt(bytes, end, to)
+    const word = levelWord(bytes, at, end)
+    if (word !== 0 && isLevelHere(bytes, word, end, to, next, isTimed, words)) {
+      foundLevel = levelOf(word)
+      head.isSoft = !isTimed && (word & TITLE) !== 0
+      return afterLevel(bytes, end, to)
+    }
+    // A small word behind no dash is the text's.
+    if (word === 0 && byte >= 0x61 && next <= SPACE && !afterDash) return -1
+    if (end === at + 1 && isLevelLetter(byte)) {
+      if (next === 0x2f && isLetter(byteAt(bytes, end + 1, to)) && words === 0) {
+        foundLevel = levelLetter(byte)
+        return end + 1
+      }
+      if (isTimed && next <= SPACE && end < to) {
+        foundLevel = levelLetter(byte)
+        return end
+      }
+    }
+    const wordEnd = skipWord(bytes, at, to)
+    if (isDotted(bytes, at, wordEnd)) {
+      const suffix = suffixLevelEnd(bytes, at, wordEnd)
+      if (suffix > 0) return suffix
+    }
+    const isDash = isSigns(bytes, at, wordEnd)
+    const isPassed =
+      isDash ||
+      isNumber(bytes, at, wordEnd) ||
+      (isTimed &&
+        (isAllCapitals(bytes, at, wordEnd) ||
+          (afterDash && isDashAt(bytes, wordEnd, to)) ||
+          isField(bytes, at, wordEnd)))
+    if (!isPassed) return -1
+    afterDash = isDash
+    at = wordEnd
+  }
+  return -1
+}
+
+const isOpening = (byte: number) => byte === 0x5b || byte === 0x28 || byte === 0x3c || byte === 0x7b
+const isLevelLetter = (byte: number) =>
+  byte === 0x49 || byte === 0x44 || byte === 0x57 || byte === 0x45 || byte === 0x46 || byte === 0x56
+
+function isLevelHere(
+  bytes: Uint8Array,
+  word: number,
+  end: number,
+  to: number,
+  next: number,
+  isTimed: boolean,
+  words: number,
+) {
+  const isFramed = next === COLON || next === BAR || next === 0x5d || next === 0x5b
+  if ((word & CAPITALS) !== 0) return endsLevel(next) && (isTimed || isFramed || !isWeak(word))
+  if (isTimed) return isFramed || (!isWeak(word) && (next <= SPACE || next === 0x2c))
+  if (words === 0 && next === COLON) return byteAt(bytes, end + 1, to) <= SPACE
+  // A column of a table: `Warning   BackOff   pod/x`.
+  return (
+    words < 2 &&
+    (word & TITLE) !== 0 &&
+    !isWeak(word) &&
+    end + 1 < to &&
+    next <= SPACE &&
+    (next !== SPACE || bytes[end + 1] === SPACE)
+  )
+}
+
+const endsLevel = (byte: number) =>
+  byte <= SPACE ||
+  byte === COLON ||
+  byte === 0x5d ||
+  byte === 0x29 ||
+  byte === 0x2c ||
+  byte === BAR ||
+  byte === 0x2f ||
+  byte === 0x5b ||
+  byte === 0x3e
+
+/** Behind the colon, the bracket or the rest of `INFO/MainProcess]`. */
+function afterLevel(bytes: Uint8Array, from: number, to: number): number {
+  let at = from
+  if (byteAt(bytes, at, to) === 0x2f) while (at < to && (bytes[at] as number) > SPACE && bytes[at] !== 0x5d) at++
+  while (at < to && isAfterTime(bytes[at] as number)) at++
+  return at
+}
+
+/** `[error]`, `[ INFO ]`, `[core:error]`, `<Information>`; `from` is behind the bracket. */
+function framedLevelEnd(bytes: Uint8Array, from: number, to: number): number {
+  let at = from
+  for (let pair = 0; pair < 2; pair++) {
+    while (at < to && bytes[at] === SPACE) at++
+    let end = at
+    while (end < to && (isLetter(bytes[end] as number) || isDigit(bytes[end] as number))) end++
+    const close = skipSpace(bytes, end, to)
+    const next = byteAt(bytes, close, to)
+    const isClosed = next === 0x5d || next === 0x29 || next === 0x3e || next === 0x7d
+    const word = levelWord(bytes, at, end)
+    if (
+      word !== 0 &&
+      (isClosed || (pair === 0 && close === end && (next === COLON || next === 0x2f || next === BAR)))
+    ) {
+      foundLevel = levelOf(word)
+      const closing = isClosed ? close + 1 : bracketEnd(bytes, from - 1, to)
+      return closing > 0 ? closing : close
+    }
+    if (end === at + 1 && isClosed && isLevelLetter(bytes[at] as number)) {
+      foundLevel = levelLetter(bytes[at] as number)
+      return close + 1
+    }
+    // The first of a pair may be any name.
+    let name = end
+    while (name < to && (isWordByte(bytes[name] as number) || bytes[name] === 0x2e)) name++
+    if (byteAt(bytes, name, to) !== COLON || name === at) return -1
+    at = name + 1
+  }
+  return -1
+}
+
+function isDotted(bytes: Uint8Array, from: number, to: number): boolean {
+  for (let at = from + 1; at < to; at++) if (bytes[at] === 0x2e) return true
+  return false
+}
+
+/** `local.ERROR:` */
+function suffixLevelEnd(bytes: Uint8Array, from: number, to: number): number {
+  let end = to
+  if (bytes[end - 1] === COLON) end--
+  let at = end
+  while (at > from && isLetter(bytes[at - 1] as number)) at--
+  if (at === from || bytes[at - 1] !== 0x2e) return -1
+  const word = levelWord(bytes, at, end)
+  if ((word & CAPITALS) === 0) return -1
+  foundLevel = levelOf(word)
+  return to
+}
+
+function isSigns(bytes: Uint8Array, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) {
+    const byte = bytes[at] as number
+    if (byte !== DASH && byte !== COLON && byte !== 0x3e) return false
+  }
+  return true
+}
+
+/** Also an age, `2m11s`. */
+function isNumber(bytes: Uint8Array, from: number, to: number): boolean {
+  if (!isDigit(bytes[from] as number)) return false
+  if (to - from <= 8 && isLetter(bytes[to - 1] as number)) return true
+  for (let at = from; at < to; at++) if (isLetter(bytes[at] as number)) return false
+  return true
+}
+
+/** `KERNEL`, `R02-M1-N0`: no small letter, and no colon at the end. */
+function isAllCapitals(bytes: Uint8Array, from: number, to: number): boolean {
+  if (to - from < 2 || bytes[to - 1] === COLON) return false
+  for (let at = from; at < to; at++) {
+    const byte = bytes[at] as number
+    const isCapital = byte >= 0x41 && byte <= 0x5a
+    if (!isCapital && byte !== 0x5f && !(at > from && (isDigit(byte) || byte === DASH || byte === COLON))) return false
+  }
+  return true
+}
+
+const isDashAt = (bytes: Uint8Array, at: number, to: number) =>
+  byteAt(bytes, at, to) === SPACE && byteAt(bytes, at + 1, to) === DASH && byteAt(bytes, at + 2, to) === SPACE
+
+/** `user@database`, `tid=gq7` */
+function isField(bytes: Uint8Array, from: number, to: number): boolean {
+  for (let at = from; at < to; at++) if (bytes[at] === 0x40 || bytes[at] === 0x3d) return true
+  return false
+}
+
+/** Behind the bracket that closes the one at `from`, or -1 when it is too far away. */
+export function bracketEnd(bytes: Uint8Array, from: number, to: number): number {
+  const open = bytes[from] as number
+  const close = open === 0x28 ? 0x29 : open + 2
+  const end = Math.min(to, from + MAX_BRACKET_BYTES)
+  let depth = 0
+  for (let at = from; at < end; at++) {
+    const byte = bytes[at]
+    if (byte === open) depth++
+    else if (byte === close && --depth === 0) return at + 1
+  }
+  return -1
+}
+
+/** Behind thread, request and component. */
+function skipRest(bytes: Uint8Array, from: number, to: number): number {
+  let at = skipSpace(bytes, from, to)
+  let before = at
+  let hasName = false
+  let hasBracket = false
+  for (let skips = 0; skips < MAX_SKIPS && at < to; skips++) {
+    const byte = bytes[at] as number
+    let end = -1
+    if (isOpening(byte) && byte !== 0x7b) {
+      end = bracketEnd(bytes, at, to)
+      if (end > 0) {
+        hasBracket = true
+        if (byteAt(bytes, end, to) === COLON) end++
+      }
+    } else if (byte === DASH || byte === COLON || byte === BAR) {
+      end = skipWord(bytes, at, to)
+      if (!(isSigns(bytes, at, end) || byte === BAR)) break
+      if (byte === BAR) end = at + 1
+    } else if (byte === 0x7b && byteAt(bytes, at + 1, to) === 0x7d) end = at + 2
+    else if (isDigit(byte)) end = afterNumber(bytes, at, to)
+    else if (isPlainWord(bytes, at, to)) break
+    else {
+      end = afterPlace(bytes, at, to)
+      if (end < 0) end = afterName(bytes, at, to, hasBracket)
+      if (end < 0 && !hasName) {
+        end = afterComponent(bytes, at, to)
+        hasName = end > 0
+        if (hasName) {
+          head.nameFrom = at
+          head.nameTo = end
+          const word = skipSpace(bytes, end, to)
+          const wordEnd = skipLetters(bytes, word, to)
+          const level = byteAt(bytes, wordEnd, to) === COLON ? levelWord(bytes, word, wordEnd) : 0
+          if (level !== 0) {
+            if (head.level === UNKNOWN || head.level === priorityLevel) head.level = levelOf(level)
+            end = wordEnd + 1
+          }
+        }
+      }
+    }
+    if (end < 0) break
+    before = at
+    at = skipSpace(bytes, end, to)
+  }
+  return at < to ? at : before
+}
+
+/** A word without any sign of a head, one space, a letter: the text begins here. */
+function isPlainWord(bytes: Uint8Array, from: number, to: number): boolean {
+  let at = from
+  while (at < to) {
+    const byte = bytes[at] as number
+    if (byte <= SPACE) break
+    if (byte === COLON || byte === BAR || byte === 0x28 || byte === 0x5b || byte === 0x5d) return false
+    at++
+  }
+  return at > from && at + 1 < to && bytes[at] === SPACE && isLetter(bytes[at + 1] as number)
+}
+
+/** `12|`, a number without a level before it, `1 ---`. */
+function afterNumber(bytes: Uint8Array, from: number, to: number): number {
+  const end = skipDigits(bytes, from, to)
+  if (byteAt(bytes, end, to) === BAR) return end + 1
+  if (byteAt(bytes, end, to) !== SPACE) return -1
+  const place = afterPlace(bytes, skipSpace(bytes, end, to), to)
+  if (place > 0) return place
+  return head.level === UNKNOWN || byteAt(bytes, skipSpace(bytes, end, to), to) === DASH ? end : -1
+}
+
+/** `server.go:213]`: the end of a bracket that the head has opened, as glog writes it. */
+function afterPlace(bytes: Uint8Array, from: number, to: number): number {
+  let hasColon = false
+  for (let at = from; at < to && at < from + MAX_BRACKET_BYTES; at++) {
+    const byte = bytes[at] as number
+    if (byte <= SPACE || byte === 0x5b) return -1
+    if (byte === COLON) hasColon = true
+    if (byte === 0x5d) return hasColon ? at + 1 : -1
+  }
+  return -1
+}
+
+/** `Name|`, a dotted name before a bracket, a name before ` - `. */
+function afterName(bytes: Uint8Array, from: number, to: number, hasBracket: boolean): number {
+  let end = from
+  let isPath = false
+  while (end < to) {
+    const byte = bytes[end] as number
+    if (byte <= SPACE || byte === BAR) break
+    if (!isWordByte(byte)) {
+      if (byte !== 0x2e && byte !== COLON && byte !== 0x24 && byte !== 0x40 && byte !== 0x2f) return -1
+      isPath = true
+    }
+    end++
+  }
+  if (end === from || end >= to) return -1
+  if (bytes[end] === BAR) return end + 1
+  if ((isPath || hasBracket) && isDashAt(bytes, end, to)) return end + 2
+  const next = skipSpace(bytes, end, to)
+  // Spring pads its loggers: `c.a.App     : text`.
+  if (byteAt(bytes, next, to) === COLON && byteAt(bytes, next + 1, to) <= SPACE) {
+    head.nameFrom = from
+    head.nameTo = end
+    return next + 1
+  }
+  return isPath && bytes[end - 1] !== COLON && byteAt(bytes, next, to) === 0x5b ? end : -1
+}
+
+/** `name`, `(…)`, `[…]`, ` (…)`, `:`: a name that a colon and a space follow, each bracket if it is there. */
+function afterComponent(bytes: Uint8Array, from: number, to: number): number {
+  const first = bytes[from] as number
+  if (!isLetter(first) && first !== 0x2f && first !== 0x5f) return -1
+  let at = from
+  while (at < to) {
+    const byte = bytes[at] as number
+    if (byte === COLON) {
+      if (byteAt(bytes, at + 1, to) <= SPACE) return at + 1
+    } else if (!isWordByte(byte) && byte !== 0x2e && byte !== 0x24 && byte !== 0x2f && byte !== 0x40 && byte !== 0x23)
+      break
+    at++
+  }
+  if (byteAt(bytes, at, to) === 0x28) at = bracketEnd(bytes, at, to)
+  if (at > 0 && byteAt(bytes, at, to) === 0x5b) at = bracketEnd(bytes, at, to)
+  if (at > 0 && byteAt(bytes, at, to) === SPACE && byteAt(bytes, at + 1, to) === 0x28)
+    at = bracketEnd(bytes, at + 1, to)
+  if (at < 0) return -1
+  return byteAt(bytes, at, to) === COLON && byteAt(bytes, at + 1, to) <= SPACE ? at + 1 : -1
+}
