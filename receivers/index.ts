@@ -1,7 +1,8 @@
 // Every receiver there is. A new one is its folder, its test and a line here.
 import cgroup from './cgroup/index.ts'
+import containerLogs from './container_logs/index.ts'
 import delayAccounting from './delay_accounting/index.ts'
 import type { ReceiverDefinition } from './receiver.ts'
 
 // Each knows its own configuration and names; whoever holds the list has checked them by then.
-export const receivers = [cgroup, delayAccounting] as unknown as readonly ReceiverDefinition[]
+export const receivers = [cgroup, containerLogs, delayAccounting] as unknown as readonly ReceiverDefinition[]

@@ -5,6 +5,8 @@ import type { Logger } from '../receiver.ts'
 import type { RuntimeInfo } from './container_id.ts'
 import { connectDocker } from './docker_engine.ts'
 import { type DockerEvent, stringsOf } from './docker_events.ts'
+import { logOf } from './docker_logs.ts'
+import type { RuntimeLog } from './runtime_logs.ts'
 import { type ContainerSource, PENDING, UNKNOWN } from './source.ts'
 
 export type DockerOptions = {
@@ -26,10 +28,16 @@ type Known = { readonly info: RuntimeInfo; goneMs: number | undefined }
 /** Requests at the same time. */
 const AT_ONCE = 8
 
-export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: DockerOptions): ContainerSource {
+export type DockerSource = ContainerSource & {
+  /** Asks for the log of each container that runs or is made from now on. */
+  followLogs(listener: (log: RuntimeLog) => void): () => void
+}
+
+export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: DockerOptions): DockerSource {
   const known = new Map<string, Known>()
   const unknownUntilMs = new Map<string, number>()
   const questions = new Map<string, Promise<void>>()
+  const logListeners = new Set<(log: RuntimeLog) => void>()
   const waiting: (() => void)[] = []
   let starting = true
   let asking = 0
@@ -53,6 +61,7 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
     } else if (name !== '') {
       const env = before?.info.env ?? {}
       learn(id, { runtime: 'docker', name, image: image || (before?.info.image ?? ''), labels, env })
+      if (action === 'create' || action === 'start') void tellLog(id)
     }
   }
 
@@ -68,14 +77,35 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
       learn(Id, { runtime: 'docker', name: name.slice(1), image, labels: stringsOf(Labels), env: before?.env ?? {} })
     }
     for (const [id, entry] of known) if (!running.has(id)) entry.goneMs ??= Date.now()
+    for (const id of running) void tellLog(id)
   }
 
-  async function ask(id: string): Promise<void> {
+  /** Takes its turn, because a hundred questions at once would be slower for all. */
+  async function inspect(id: string): Promise<Docker.ContainerInspectInfo> {
     const deadline = AbortSignal.timeout(options.timeoutMs)
     if (asking >= AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve))
     asking++
     try {
-      const { Name, Config } = await engine.inspect(id, deadline)
+      return await engine.inspect(id, deadline)
+    } finally {
+      asking--
+      waiting.shift()?.()
+    }
+  }
+
+  async function tellLog(id: string): Promise<void> {
+    if (logListeners.size === 0) return
+    try {
+      const log = logOf(await inspect(id), await engine.rootDirectory())
+      for (const listener of logListeners) listener(log)
+    } catch (error) {
+      options.log.debug('docker does not tell where a log is', { id, error: (error as Error).message })
+    }
+  }
+
+  async function ask(id: string): Promise<void> {
+    try {
+      const { Name, Config } = await inspect(id)
       const env: Record<string, string> = {}
       for (const line of Config.Env ?? []) {
         const [, key, value] = /^(NOMAD_\w+)=(.*)$/s.exec(line) ?? []
@@ -88,8 +118,6 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
     } catch {
       unknownUntilMs.set(id, Date.now() + negativeMs)
     } finally {
-      asking--
-      waiting.shift()?.()
       questions.delete(id)
     }
   }
@@ -115,6 +143,11 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
     async settled() {
       await engine.firstAttempt
       await Promise.all(questions.values())
+    },
+    followLogs(listener) {
+      logListeners.add(listener)
+      for (const [id, { goneMs }] of known) if (goneMs === undefined) void tellLog(id)
+      return () => logListeners.delete(listener)
     },
     async stop() {
       clearInterval(forgetting)

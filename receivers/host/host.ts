@@ -1,5 +1,6 @@
 // One knowledge of the machine, shared by all receivers and processors: who lives on it, and under which identity.
 // Everything here is kept up to date by watching; asking costs a map lookup.
+import type { RuntimeLogs } from './runtime_logs.ts'
 
 /** A control group of the canonical tree: the v2 tree where one is mounted, else a v1 hierarchy. */
 export type Cgroup = {
@@ -73,6 +74,8 @@ export interface Host {
   cgroup(id: number): Cgroup | undefined
   /** By path in the canonical tree, living ones only. */
   cgroupAt(path: string): Cgroup | undefined
+  /** Where runtimes keep the logs of containers. */
+  readonly logs?: RuntimeLogs
   /** The cgroup a process is in now, by /proc; undefined when the process is gone. */
   cgroupOf(pid: number): Cgroup | undefined
   /** Living containers, with their top cgroup. Those whose runtime has not answered yet are left out. */

@@ -78,6 +78,20 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
       await Promise.race([containers.settled(), sleep(deadlineMs, undefined, { ref: false })])
     },
     onMembers: (listener) => tree.onMembers(listener),
+    logs: {
+      follow: (listener) => docker.followLogs((log) => listener({ ...log, path: log.path && rootPath + log.path })),
+      cgroupOf(id) {
+        const known = containers.topOf(id)
+        if (known === undefined) births?.drain()
+        return known ?? containers.topOf(id)
+      },
+      recall(ended) {
+        tree.born(ended)
+        const cgroup = tree.byId(ended.id)
+        return cgroup?.endedMs === undefined ? undefined : cgroup
+      },
+      labelsOf: (cgroup) => containers.labelsOf(cgroup),
+    },
     read,
     counts: () => ({ missed_cgroup_changes: tree.missed, lost_cgroup_events: births?.lost ?? 0, cut_names: texts.cut }),
     async stop() {
