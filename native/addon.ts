@@ -8,6 +8,7 @@ type Addon = {
   readonly BpfObject: new (object: Uint8Array, options: BpfOptions) => BpfObject
   readonly OpenFiles: new (paths: readonly string[]) => OpenFiles
   readonly Taskstats: new () => Taskstats
+  openDirectoryIn(root: string, path: string): number
   readFiles(paths: readonly string[]): FileContents
 }
 

@@ -133,3 +133,12 @@ export function openFiles(paths: readonly string[]): OpenFiles {
   const { OpenFiles } = addon()
   return new OpenFiles(paths)
 }
+
+/**
+ * Opens a directory as a process with that root would see it (`/proc/PID/root`), and returns its descriptor, which the
+ * caller closes. No link leads out of the root (openat2(2), RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS; ENOSYS before
+ * Linux 5.6). The descriptor is a place only (O_PATH): `/proc/self/fd/N/name` are its files.
+ */
+export function openDirectoryIn(root: string, path: string): number {
+  return addon().openDirectoryIn(root, path)
+}

@@ -175,7 +175,7 @@ async function unpack({ fd, path, modifiedMs }: LogFile, options: ChainOptions):
   try {
     await pipeline(createReadStream('', { fd }), inflate, limit, into)
     const file = logFileOf(openSync(unpacked, 'r'), path)
-    if (file) file.modifiedMs = modifiedMs
+    if (file) Object.assign(file, { modifiedMs, readModifiedMs: modifiedMs })
     return file
   } catch {
     return undefined

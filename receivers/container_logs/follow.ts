@@ -72,6 +72,8 @@ export type Counts = {
 export const SHARE_BYTES = 128 << 10
 /** Programs go on to write into a file that was renamed, until they are told. */
 const GRACE_MS = 3000
+/** The current file, and those before it that may still be written. */
+const MOST_SAVED = 2
 
 const share = Buffer.allocUnsafeSlow(TAIL_BYTES + SHARE_BYTES)
 let large = share
@@ -133,8 +135,8 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
 
   async function truncated(file: LogFile): Promise<void> {
     counts.truncations++
-    const { offset, tail, modifiedMs } = file
-    const found = await filesFrom(path, { id: undefined, offset, tail, modifiedMs: modifiedMs - 1 }, chain)
+    const { offset, tail, readModifiedMs } = file
+    const found = await filesFrom(path, { id: undefined, offset, tail, modifiedMs: readModifiedMs }, chain)
     if (found.found) {
       for (const one of found.files.slice(0, -1)) one.rotatedMs = Date.now()
       files.splice(files.indexOf(file), 1, ...found.files)
@@ -150,14 +152,19 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
     store()
   }
 
+  /** What was not begun yet is found again by what comes before it. */
   function store(): void {
-    const [first] = files
+    const begun = files.filter(({ offset }) => offset > 0).slice(-MOST_SAVED)
+    const [first = files[0]] = begun
     if (first === undefined) return
     const held = format.heldFrom()
-    const list = files.map((file) => savedFile(file, file === lastRead ? held : undefined))
-    if (carried !== undefined && held === 0) list.unshift(carried)
-    else carried = undefined
-    save({ files: list, modifiedMs: first.modifiedMs })
+    const list = (begun.length > 0 ? begun : [first]).map((file) =>
+      savedFile(file, file === lastRead ? held : undefined),
+    )
+    const isBefore = carried !== undefined && held === 0 && !list.some(({ ino }) => ino === carried?.ino)
+    if (carried !== undefined && isBefore) list.unshift(carried)
+    else if (held !== 0) carried = undefined
+    save({ files: list, modifiedMs: first.readModifiedMs })
   }
 
   function handOn(): void {
@@ -200,6 +207,7 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
       return false
     }
     file.lookedTo = file.offset + bytes.length
+    file.readModifiedMs = file.modifiedMs
     file.size = Math.max(file.size, file.lookedTo)
     advance(file, bytes, taken)
     if (taken > 0) handOn()
@@ -321,8 +329,15 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
     },
     readShare() {
       if (settling || finished) return false
-      for (const file of files) if (hasNews(file)) return readFrom(file) || files.some(hasNews)
-      return false
+      const file = files.find(hasNews)
+      const more = file !== undefined && (readFrom(file) || files.some(hasNews))
+      // Nobody writes into what was rotated twice.
+      const [oldest] = files
+      if (oldest !== undefined && files.length > 2 && !hasNews(oldest)) {
+        takeRest(oldest)
+        drop(oldest)
+      }
+      return more
     },
     finish(ending) {
       finishingMs = ending ? (finishingMs ?? Date.now()) : undefined

@@ -8,6 +8,7 @@ import { type Checkpoints, openCheckpoints } from './checkpoints.ts'
 import { findDockerLogs } from './docker_logs.ts'
 import { followLogs } from './followed.ts'
 import { metrics } from './metrics.ts'
+import { findOpenFiles } from './open_files.ts'
 import { recallLogs } from './recalled.ts'
 import { selection } from './selection.ts'
 import { settings } from './settings.ts'
@@ -51,6 +52,9 @@ export default defineReceiver({
       failed: errors.failed,
     })
     const sources = [findDockerLogs({ host, format, startAt: config.start_at, found: followed.add })]
+    sources.push(
+      findOpenFiles({ host, log, format, patterns: config.files, startAt: config.start_at, add: followed.add }),
+    )
     if (checkpoints) sources.push(recallLogs({ host, checkpoints, followed, format }))
     const stopTelemetry = startTelemetry(meter, id, () => ({
       followed: followed.size,

@@ -19,6 +19,8 @@ export type LogFile = FileId & {
   size: number
   /** When it was last written, in milliseconds since the epoch, as the last look had it. */
   modifiedMs: number
+  /** The same when it was last read: what was put in its place later is newer. */
+  readModifiedMs: number
   /** How far it was read; what is taken of that may be less, when its last record is not whole. */
   lookedTo: number
   /** When it stopped to be the log's current file; undefined while it is. */
@@ -44,7 +46,7 @@ export function logFileOf(fd: number, path: string): LogFile | undefined {
   const size = Number(stat.size)
   const modifiedMs = Number(stat.mtimeNs) / 1e6
   const file = { fd, path, dev, ino, size, modifiedMs, offset: 0, tail: Buffer.alloc(0) }
-  return { ...file, lookedTo: 0, rotatedMs: undefined, grewMs: Date.now() }
+  return { ...file, lookedTo: 0, readModifiedMs: modifiedMs, rotatedMs: undefined, grewMs: Date.now() }
 }
 
 export const isSameFile = (one: FileId, other: FileId): boolean => one.ino === other.ino && one.dev === other.dev

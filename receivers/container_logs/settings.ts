@@ -30,6 +30,9 @@ const isPattern = (text: string): boolean => {
 }
 const pattern = z.string().check(z.refine(isPattern, { error: 'expected a regular expression' }))
 
+/** Without what the machine's own services keep there that is no text, or that is read as what it is. */
+const VAR_LOG = '^/var/log/(?!journal/|pods/|containers/|[bw]tmp$|lastlog$)'
+
 const choice = z.strictObject({
   /** docker, containerd, cri-o, podman, systemd … */
   runtimes: z._default(z.array(z.string()), []),
@@ -47,6 +50,8 @@ export const settings = z.strictObject({
   include: z._default(choice, () => choice.parse({})),
   /** Not those that one of these describes, even if they are included. */
   exclude: z._default(choice, () => choice.parse({})),
+  /** Regular expressions on paths, as the container sees them, of files that its processes hold open for writing. */
+  files: z._default(z.array(pattern), [VAR_LOG]),
   /** Of logs that were there before the agent and that it does not know: `end` reads what comes, `beginning` all. */
   start_at: z._default(z.enum(['end', 'beginning']), 'end'),
   /** Longer lines are cut there. */

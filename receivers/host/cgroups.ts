@@ -252,7 +252,7 @@ function statOf(path: string): Stats | undefined {
   }
 }
 
-function membersOf(directory: string): number[] {
+export function membersOf(directory: string): number[] {
   try {
     const text = readFileSync(`${directory}/cgroup.procs`, 'latin1')
     return text

@@ -1,5 +1,6 @@
 // Names, images and labels of Docker's containers: from the list, then from events, so that a container which lived
 // for fifty milliseconds has its name too. A question for a single one is the exception.
+import { setTimeout as sleep } from 'node:timers/promises'
 import type Docker from 'dockerode'
 import type { Logger } from '../receiver.ts'
 import type { RuntimeInfo } from './container_id.ts'
@@ -27,6 +28,7 @@ type Known = { readonly info: RuntimeInfo; goneMs: number | undefined }
 
 /** Requests at the same time. */
 const AT_ONCE = 8
+const RETRY_LOG_MS = 1000
 
 export type DockerSource = ContainerSource & {
   /** Asks for the log of each container that runs or is made from now on. */
@@ -82,24 +84,30 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
 
   /** Takes its turn, because a hundred questions at once would be slower for all. */
   async function inspect(id: string): Promise<Docker.ContainerInspectInfo> {
-    const deadline = AbortSignal.timeout(options.timeoutMs)
     if (asking >= AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve))
     asking++
     try {
-      return await engine.inspect(id, deadline)
+      return await engine.inspect(id, AbortSignal.timeout(options.timeoutMs))
     } finally {
       asking--
       waiting.shift()?.()
     }
   }
 
+  /** Asks until there is an answer, because nobody else will ask for this one's log. */
   async function tellLog(id: string): Promise<void> {
-    if (logListeners.size === 0) return
-    try {
-      const log = logOf(await inspect(id), await engine.rootDirectory())
-      for (const listener of logListeners) listener(log)
-    } catch (error) {
-      options.log.debug('docker does not tell where a log is', { id, error: (error as Error).message })
+    const isThere = () => logListeners.size > 0 && known.get(id)?.goneMs === undefined
+    while (isThere()) {
+      try {
+        const log = logOf(await inspect(id), await engine.rootDirectory())
+        for (const listener of logListeners) listener(log)
+        return
+      } catch (error) {
+        options.log.debug('docker does not tell where a log is', { id, error: (error as Error).message })
+        await sleep(RETRY_LOG_MS, undefined, { ref: false })
+        // The engine knows no such container, or we are not connected: then the next list tells of it.
+        if ((error as { statusCode?: number }).statusCode === 404 || !engine.connected) return
+      }
     }
   }
 

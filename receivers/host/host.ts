@@ -74,6 +74,10 @@ export interface Host {
   cgroup(id: number): Cgroup | undefined
   /** By path in the canonical tree, living ones only. */
   cgroupAt(path: string): Cgroup | undefined
+  /** Processes that are in a cgroup now, not in those below it. */
+  members?(cgroup: Cgroup): readonly number[]
+  /** Where proc shows the host's processes. */
+  readonly proc?: string
   /** Where runtimes keep the logs of containers. */
   readonly logs?: RuntimeLogs
   /** The cgroup a process is in now, by /proc; undefined when the process is gone. */

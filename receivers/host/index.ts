@@ -3,7 +3,7 @@ import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../receiver.ts'
 import { openBirths } from './births.ts'
-import { watchCgroups } from './cgroups.ts'
+import { membersOf, watchCgroups } from './cgroups.ts'
 import { createContainers } from './containers.ts'
 import { dockerSource } from './docker.ts'
 import type { Host } from './host.ts'
@@ -78,6 +78,8 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
       await Promise.race([containers.settled(), sleep(deadlineMs, undefined, { ref: false })])
     },
     onMembers: (listener) => tree.onMembers(listener),
+    members: ({ path }) => membersOf(layout.root + path),
+    proc,
     logs: {
       follow: (listener) => docker.followLogs((log) => listener({ ...log, path: log.path && rootPath + log.path })),
       cgroupOf(id) {

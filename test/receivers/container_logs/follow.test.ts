@@ -62,7 +62,9 @@ function setUp(t: TestContext, { format = text, start = { at: 'time', sinceMs: 0
     /** Looks for a while, and reads what is there. */
     async read(forMs = 60) {
       follower ??= open()
-      for (const endMs = Date.now() + forMs; Date.now() < endMs; await sleep(5)) {
+      // Some turns of the event loop at least, because what is slow here is the machine.
+      for (let turns = 0, endMs = Date.now() + forMs; turns < 25 || Date.now() < endMs; turns++) {
+        await sleep(5)
         if (follower.poll(Date.now())) while (follower.readShare());
       }
       return follower
