@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 
-type Requirement = 'root' | 'addon' | 'docker' | 'bpf' | 'go' | 'promtool' | 'stress-ng'
+type Requirement = 'root' | 'addon' | 'docker' | 'containerd' | 'bpf' | 'go' | 'promtool' | 'stress-ng'
 
 const missing: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'needs root'),
@@ -12,6 +12,8 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
     spawnSync('docker', ['info'], { stdio: 'ignore', timeout: 10_000 }).status === 0
       ? undefined
       : 'needs a Docker daemon: start dockerd',
+  containerd: () =>
+    spawnSync('containerd', ['--version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs containerd and ctr',
   bpf: () => (existsSync('/sys/kernel/btf/vmlinux') ? undefined : 'needs a kernel with BTF'),
   go: () => (spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs Go'),
   promtool: () =>

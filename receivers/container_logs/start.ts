@@ -41,7 +41,11 @@ export async function resume(path: string, saved: Saved, format: Format, options
   }
   const chain = await filesFrom(path, place, options)
   for (const [index, file] of chain.files.entries()) {
-    const known = index === 0 && chain.found ? first : saved.files.find((one) => isSaved(file, one))
+    // Meanwhile it may have been compressed, and then it is another file with the same content.
+    const known =
+      index === 0 && chain.found
+        ? first
+        : (saved.files.find((one) => isSaved(file, one)) ?? saved.files.find((one) => isAt(file, one)))
     if (known === undefined) continue
     if (file.offset !== known.offset && !isAt(file, known)) continue
     replay(file, known, format)
@@ -53,7 +57,8 @@ const isSaved = (file: LogFile, { dev, ino }: SavedFile): boolean =>
   isSameFile(file, { dev: BigInt(dev), ino: BigInt(ino) })
 
 function isAt(file: LogFile, { offset, tail }: SavedFile): boolean {
-  if (file.size >= offset && seek(file, offset) && file.tail.equals(Buffer.from(tail, 'base64'))) return true
+  if (offset > 0 && file.size >= offset && seek(file, offset) && file.tail.equals(Buffer.from(tail, 'base64')))
+    return true
   seek(file, 0)
   return false
 }
