@@ -5,10 +5,12 @@
 #include "bpf_object.h"
 #include "files.h"
 #include "in_root.h"
+#include "journal.h"
 #include "taskstats.h"
 
 static Napi::Object Start(Napi::Env env, Napi::Object exports) {
   exports.Set("BpfObject", BpfObject::Define(env));
+  exports.Set("Journal", Journal::Define(env));
   exports.Set("OpenFiles", OpenFiles::Define(env));
   exports.Set("Taskstats", Taskstats::Define(env));
   exports.Set("openDirectoryIn", Napi::Function::New<OpenDirectoryIn>(env, "openDirectoryIn"));

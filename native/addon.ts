@@ -1,11 +1,12 @@
 // Loads the addon when it is first needed, and says what to do where it cannot be loaded.
 // Whoever needs nothing of it runs without it.
 import { existsSync } from 'node:fs'
-import type { BpfObject, BpfOptions, FileContents, OpenFiles, Taskstats } from './index.ts'
+import type { BpfObject, BpfOptions, FileContents, Journal, JournalOptions, OpenFiles, Taskstats } from './index.ts'
 import { addonPath } from './paths.ts'
 
 type Addon = {
   readonly BpfObject: new (object: Uint8Array, options: BpfOptions) => BpfObject
+  readonly Journal: new (options: JournalOptions) => Journal
   readonly OpenFiles: new (paths: readonly string[]) => OpenFiles
   readonly Taskstats: new () => Taskstats
   openDirectoryIn(root: string, path: string): number

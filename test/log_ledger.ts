@@ -106,8 +106,8 @@ function numberOf(bytes: Buffer, start: number, end: number): number | undefined
   let n = 0
   let at = start + PREFIX.length
   for (; at < end && bytes[at] !== 32; at++) n = n * 10 + (bytes[at] ?? 0) - 48
-  const letters = n % 997 === 996 ? 40_960 : (n * 7919) % 120
-  return end - at - 1 === letters && (letters === 0 || bytes[end - 1] === LETTER) ? n : undefined
+  const letters = n % 997 === 996 ? 40_960 : 1 + ((n * 7919) % 120)
+  return end - at - 1 === letters && bytes[end - 1] === LETTER ? n : undefined
 }
 
 const log: Logger = {

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 
-type Requirement = 'root' | 'addon' | 'docker' | 'containerd' | 'bpf' | 'go' | 'promtool' | 'stress-ng'
+type Requirement = 'root' | 'addon' | 'docker' | 'containerd' | 'journald' | 'bpf' | 'go' | 'promtool' | 'stress-ng'
 
 const missing: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'needs root'),
@@ -14,6 +14,7 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
       : 'needs a Docker daemon: start dockerd',
   containerd: () =>
     spawnSync('containerd', ['--version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs containerd and ctr',
+  journald: () => (existsSync('/lib/systemd/systemd-journald') ? undefined : 'needs systemd-journald (apt: systemd)'),
   bpf: () => (existsSync('/sys/kernel/btf/vmlinux') ? undefined : 'needs a kernel with BTF'),
   go: () => (spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs Go'),
   promtool: () =>

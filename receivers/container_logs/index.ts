@@ -7,6 +7,7 @@ import { defineReceiver, type Logger } from '../receiver.ts'
 import { type Checkpoints, openCheckpoints } from './checkpoints.ts'
 import { findDockerLogs } from './docker_logs.ts'
 import { followLogs } from './followed.ts'
+import { readJournal } from './journal.ts'
 import { metrics } from './metrics.ts'
 import { findOpenFiles } from './open_files.ts'
 import { recallLogs } from './recalled.ts'
@@ -55,6 +56,22 @@ export default defineReceiver({
     sources.push(
       findOpenFiles({ host, log, format, patterns: config.files, startAt: config.start_at, add: followed.add }),
     )
+    if (config.journald.enabled) {
+      sources.push(
+        readJournal({
+          host,
+          log,
+          sink,
+          totals,
+          checkpoints,
+          directory: config.journald.directory,
+          startAt: config.start_at,
+          maxLineBytes: config.max_log_size,
+          select: isSelected,
+          failed: errors.failed,
+        }),
+      )
+    }
     if (checkpoints) sources.push(recallLogs({ host, checkpoints, followed, format }))
     const stopTelemetry = startTelemetry(meter, id, () => ({
       followed: followed.size,

@@ -45,6 +45,12 @@ const choice = z.strictObject({
 })
 export type Choice = z.infer<typeof choice>
 
+const journald = z.strictObject({
+  enabled: z._default(z.boolean(), true),
+  /** A directory of journal files; '': the persistent and the volatile journal of the host. */
+  directory: z._default(z.string(), ''),
+})
+
 export const settings = z.strictObject({
   /** Only containers that one of these describes; empty: all. */
   include: z._default(choice, () => choice.parse({})),
@@ -52,6 +58,8 @@ export const settings = z.strictObject({
   exclude: z._default(choice, () => choice.parse({})),
   /** Regular expressions on paths, as the container sees them, of files that its processes hold open for writing. */
   files: z._default(z.array(pattern), [VAR_LOG]),
+  /** The systemd journal: units, the kernel, containers whose runtime writes into it. */
+  journald: z._default(journald, () => journald.parse({})),
   /** Of logs that were there before the agent and that it does not know: `end` reads what comes, `beginning` all. */
   start_at: z._default(z.enum(['end', 'beginning']), 'end'),
   /** Longer lines are cut there. */

@@ -102,6 +102,7 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
         if (known === undefined) births?.drain()
         return known ?? containers.topOf(id)
       },
+      cgroupAt: (path) => tree.find(path),
       recall(ended) {
         tree.born(ended)
         const cgroup = tree.byId(ended.id)

@@ -20,6 +20,8 @@ export interface RuntimeLogs {
   follow(listener: (log: RuntimeLog) => void): () => void
   /** The youngest cgroup of the container with this id, living or ended not long ago. */
   cgroupOf(id: string): Cgroup | undefined
+  /** By its path in the canonical tree, living or ended not long ago. */
+  cgroupAt(path: string): Cgroup | undefined
   /**
    * A cgroup that ended while nobody looked, as somebody has written it down before: with its container's name it is
    * remembered like one that has just ended. Undefined while the container lives.

@@ -52,7 +52,7 @@ test(
   async (t) => {
     const folder = folderOf(t)
     const secret = join(folder, 'secret')
-    writeFileSync(secret, 'seq=0 \n'.repeat(100))
+    writeFileSync(secret, 'seq=0 x\n'.repeat(100))
     const docker = await startDocker(t, 'files')
     const seen = await reading(t, folder)
     // A log whose rotated files are links to what the host has, a directory that is one, and a FIFO.

@@ -93,7 +93,7 @@ int main(int argc, char **argv)
 	memset(padding, 'x', sizeof(padding));
 	clock_gettime(CLOCK_MONOTONIC, &start);
 	for (long i = 0; i < count; i++) {
-		size_t letters = i % 997 == 996 ? sizeof(padding) : (i * 7919) % 120;
+		size_t letters = i % 997 == 996 ? sizeof(padding) : 1 + (i * 7919) % 120;
 		size_t length = snprintf(line, sizeof(line), "seq=%ld ", i);
 
 		memcpy(line + length, padding, letters);
