@@ -216,7 +216,7 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
 
   /** A program that does not append leaves a hole where the truncated content was. */
   function decode(file: LogFile, bytes: Buffer): number {
-    const holes = file.offset === 0 ? leadingNuls(bytes) : 0
+    const holes = format.isText && file.offset === 0 ? leadingNuls(bytes) : 0
     if (holes === 0) return format.decode(bytes, file.offset, decoded)
     return holes + format.decode(bytes.subarray(holes), file.offset + holes, decoded)
   }

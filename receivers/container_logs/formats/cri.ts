@@ -37,6 +37,7 @@ export function cri({ maxLineBytes }: FormatOptions): Format {
 
   return {
     timed: true,
+    isText: true,
     decode(bytes, at, into) {
       let start = 0
       for (;;) {

@@ -5,6 +5,8 @@ import type { Decoded } from '../lines.ts'
 export interface Format {
   /** Whether its records tell when they were written. */
   readonly timed: boolean
+  /** Whether NUL bytes at the beginning of a file are a hole, which a truncation leaves, and no record. */
+  readonly isText: boolean
   /**
    * Takes whole records from the front of `bytes` and puts the lines that end in them into `into`. `at` is where
    * `bytes` begins in the file. Answers how many bytes it took; 0 when not even one record is whole.

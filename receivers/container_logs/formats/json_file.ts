@@ -98,6 +98,7 @@ export function jsonFile({ maxLineBytes }: FormatOptions): Format {
 
   return {
     timed: true,
+    isText: true,
     decode(bytes, at, into) {
       let start = 0
       for (;;) {

@@ -25,6 +25,7 @@ export function text({ maxLineBytes }: FormatOptions): Format {
 
   return {
     timed: false,
+    isText: true,
     decode(bytes, _at, into) {
       const last = bytes.lastIndexOf(NEWLINE)
       if (last === -1) {

@@ -4,6 +4,7 @@ import { test } from 'node:test'
 import { cri } from '../../../receivers/container_logs/formats/cri.ts'
 import type { Format } from '../../../receivers/container_logs/formats/format.ts'
 import { jsonFile } from '../../../receivers/container_logs/formats/json_file.ts'
+import { local } from '../../../receivers/container_logs/formats/local.ts'
 import { text } from '../../../receivers/container_logs/formats/text.ts'
 import { timestampMs } from '../../../receivers/container_logs/formats/timestamp.ts'
 import { createDecoded } from '../../../receivers/container_logs/lines.ts'
@@ -99,6 +100,35 @@ test('cri: P joins, F ends, per output; offsets of time zones count', () => {
   assert.deepEqual([told.stdout, told.stderr], ['one two\n\n', 'err\n'])
   assert.equal(told.writtenMs[0], Date.parse('2026-11-25T14:14:33.500Z'))
   assert.equal(decode(cri(options), `${at} stdout F\nno record\n${at} stdin F x\n`).damaged, 2)
+})
+
+test('local: records between their lengths, pieces by their metadata, on after damage', () => {
+  const varint = (value: bigint): number[] =>
+    value < 128n ? [Number(value)] : [Number(value & 127n) | 128, ...varint(value >> 7n)]
+  const bytes = (field: number, value: Buffer) =>
+    Buffer.concat([Buffer.from([(field << 3) | 2, ...varint(BigInt(value.length))]), value])
+  function framed(source: string, line: string, last?: boolean): Buffer {
+    const time = Buffer.from([16, ...varint(1_764_080_073_123_000_000n)])
+    const metadata = last === undefined ? [] : [Buffer.from([32, 1]), bytes(5, Buffer.from(last ? [8, 1] : []))]
+    const entry = Buffer.concat([bytes(1, Buffer.from(source)), time, bytes(3, Buffer.from(line)), ...metadata])
+    const length = Buffer.alloc(4)
+    length.writeUInt32BE(entry.length)
+    return Buffer.concat([length, entry, length])
+  }
+  const records = [
+    framed('stdout', 'one'),
+    framed('stdout', 'two ', false),
+    framed('stderr', 'err'),
+    framed('stdout', 'end', true),
+  ]
+  const whole = Buffer.concat(records)
+  const told = decode(local(options), whole)
+  assert.deepEqual([told.stdout, told.stderr, told.taken], ['one\ntwo end\n', 'err\n', whole.length])
+  assert.equal(told.writtenMs[0], 1_764_080_073_123)
+  assert.equal(decode(local(options), whole.subarray(0, -1)).taken, whole.length - (records[3]?.length ?? 0))
+  const damaged = Buffer.from(whole)
+  damaged[3] = 1
+  assert.deepEqual([decode(local(options), damaged).stdout, decode(local(options), damaged).damaged], ['two end\n', 1])
 })
 
 test('a time is what Date makes of it', () => {
