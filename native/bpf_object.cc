@@ -3,6 +3,7 @@
 
 #include <bpf/bpf.h>
 #include <fcntl.h>
+#include <malloc.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -99,6 +100,8 @@ BpfObject::BpfObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
     }
     ApplyBpfOptions(info.Env(), object_.get(), options);
     const int failed = bpf_object__load(object_.get());
+    // libbpf has just freed its copy of the kernel's types, some 6 MB that the allocator would keep for itself.
+    malloc_trim(0);
     if (failed < 0) throw SystemError{SystemNumber(-failed), "bpf", "load " + Told(options.programs), log.LastLines()};
   });
 }

@@ -2,7 +2,7 @@
 // A failed system call throws an Error with `code` ('EPERM'), a negative `errno`, and `syscall` ('bpf', 'send', …),
 // as Node's own do; a wrong argument throws a TypeError. Where the addon cannot be loaded, the functions throw
 // when they are called, and say what to do.
-import { addon } from './addon.ts'
+import { addon, loadedAddon } from './addon.ts'
 
 export type BpfOptions = {
   /** Programs to load. Those of the object that are not named are left out. */
@@ -84,6 +84,51 @@ export type Taskstats = {
   close(): void
 }
 
+export type NetlinkOptions = {
+  /** Number of the protocol in <linux/netlink.h>: 0 NETLINK_ROUTE, 4 NETLINK_SOCK_DIAG, 12 NETLINK_NETFILTER. */
+  readonly protocol: number
+  /**
+   * Descriptor of the network namespace to open it in, ours by default. Entering one needs CAP_SYS_ADMIN. The socket
+   * is used from anywhere then, and keeps the namespace alive until it is closed.
+   */
+  readonly namespace?: number
+  /** Multicast groups to hear, by their numbers in the protocol's header. Such a socket cannot ask. */
+  readonly groups?: readonly number[]
+  /** Size of the receive buffer. Without CAP_NET_ADMIN no more than net.core.rmem_max is given. */
+  readonly bufferBytes?: number
+  /** Hear the groups of all namespaces that have an id in the socket's (NETLINK_LISTEN_ALL_NSID). CAP_NET_BROADCAST. */
+  readonly allNamespaces?: boolean
+  /** Classic BPF, struct sock_filter end to end: a message that it returns 0 for is not queued. */
+  readonly filter?: Uint8Array
+}
+
+export type Heard = {
+  /** For each datagram: i32 id of the network namespace it comes from (-1: the socket's), u32 length, its bytes. */
+  readonly datagrams: Buffer
+  /** How often the socket's buffer has run over since the last call. */
+  readonly overflows: number
+  /** Messages that the kernel threw away in these overflows, as the socket counts them (SO_MEMINFO). */
+  readonly lost: number
+}
+
+/** A netlink socket. It is also closed when it is collected, and when its thread ends. */
+export type Netlink = {
+  /**
+   * Sends whole netlink messages laid end to end, each padded to 4 bytes, and returns all messages they are answered
+   * with, errors too, as they came and in the same form; only the sequence number is the index of the request.
+   * A dump (NLM_F_DUMP) is answered in full. A request that the kernel did not answer has no message.
+   */
+  ask(requests: Uint8Array): Buffer
+  /** Sends one dump request, whose answer is taken in pieces with `next`. */
+  begin(request: Uint8Array): void
+  /** The next messages of that answer, about `maxBytes`; empty when it has been told in full. */
+  next(maxBytes: number): Buffer
+  /** What the groups have said since the last call, at most about 16 MiB. Never waits. */
+  drain(): Heard
+  /** Safe to call twice; everything else throws afterwards. */
+  close(): void
+}
+
 export type FileContents = {
   /** The files' bytes end to end. File i is `data.subarray(ends[i - 1] ?? 0, ends[i])`. */
   readonly data: Buffer
@@ -147,6 +192,15 @@ export function openTaskstats(): Taskstats {
 }
 
 /**
+ * Opens a netlink socket. Throws with code EPERM where the namespace may not be entered or the groups not be heard,
+ * EPROTONOSUPPORT where the kernel lacks the protocol, and EBADF or EINVAL for what is no network namespace.
+ */
+export function openNetlink(options: NetlinkOptions): Netlink {
+  const { Netlink } = addon()
+  return new Netlink(options)
+}
+
+/**
  * Reads many small files of /proc, /sys or cgroupfs in one call. A file that cannot be read is no exception:
  * `errors` has the reason. Files above 16 MiB are refused with -EFBIG, and so is what comes after 1 GiB in all.
  */
@@ -177,4 +231,17 @@ export function openDirectoryIn(root: string, path: string): number {
 export function openJournal(options: JournalOptions): Journal {
   const { Journal } = addon()
   return new Journal(options)
+}
+
+/** How long Node may take to end its threads. With the eight seconds of a shutdown it stays below `docker stop`'s ten. */
+const EXIT_SECONDS = 1
+
+/**
+ * process.exit(code) that cannot hang. Node waits there for the threads of V8, and one of those may wait for a garbage
+ * collection that nobody makes any more (nodejs/node#54918). Then the process ends all the same (alarm(2), _exit(2)),
+ * where the addon is loaded: whoever needs nothing of it hardly has such threads.
+ */
+export function exit(code: number): never {
+  loadedAddon()?.exitWithin(code, EXIT_SECONDS)
+  process.exit(code)
 }

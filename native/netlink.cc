@@ -1,6 +1,7 @@
-// A generic netlink socket: requests out, datagrams in bulk.
+// A netlink socket: requests out, datagrams in bulk.
 #include "netlink.h"
 
+#include <linux/filter.h>
 #include <linux/sock_diag.h>
 
 #include <array>
@@ -11,8 +12,9 @@
 namespace netlink {
 namespace {
 
-constexpr size_t kSlots = 32;
-constexpr size_t kSlotBytes = 4096;  // taskstats sends two structs of 560 bytes at an exit, and they grow
+constexpr size_t kSlots = 64;
+constexpr size_t kSlotBytes = 32768;  // the kernel makes no larger datagram of a dump (netlink_recvmsg)
+constexpr size_t kControlBytes = CMSG_SPACE(sizeof(int));
 
 template <typename T>
 View Raw(const T& value) {
@@ -20,6 +22,17 @@ View Raw(const T& value) {
 }
 
 void Pad(Bytes& out) { out.resize(Aligned(out.size())); }
+
+// Of the namespace that it comes from, in the socket's own.
+std::optional<int> NamespaceId(msghdr& message) {
+  for (cmsghdr* control = CMSG_FIRSTHDR(&message); control != nullptr; control = CMSG_NXTHDR(&message, control)) {
+    if (control->cmsg_level != SOL_NETLINK || control->cmsg_type != NETLINK_LISTEN_ALL_NSID) continue;
+    int id;
+    std::memcpy(&id, CMSG_DATA(control), sizeof id);
+    return id;
+  }
+  return std::nullopt;
+}
 
 }  // namespace
 
@@ -37,13 +50,39 @@ void AppendRequest(Bytes& out, uint16_t family, uint8_t command, uint16_t flags,
   Pad(out);
 }
 
-Socket::Socket(const std::string& doing)
-    : fd_(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_GENERIC)), slots_(kSlots * kSlotBytes) {
+Socket::Socket(int protocol, const std::string& doing)
+    : fd_(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, protocol)),
+      slots_(new uint8_t[kSlots * kSlotBytes]) {
   if (!fd_.open()) throw SystemError{errno, "socket", doing};
   sockaddr_nl kernel{};
   kernel.nl_family = AF_NETLINK;
   if (connect(fd_.get(), reinterpret_cast<const sockaddr*>(&kernel), sizeof kernel) < 0) {
     throw SystemError{errno, "connect", doing};
+  }
+  // Errors without the request that they are about, which we know. Kernels before 4.2 send it all the same.
+  const int on = 1;
+  setsockopt(fd_.get(), SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof on);
+}
+
+void Socket::Join(uint32_t group, const std::string& doing) const {
+  if (setsockopt(fd_.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof group) < 0) {
+    throw SystemError{errno, "setsockopt", doing};
+  }
+}
+
+void Socket::HearAllNamespaces(const std::string& doing) const {
+  const int on = 1;
+  if (setsockopt(fd_.get(), SOL_NETLINK, NETLINK_LISTEN_ALL_NSID, &on, sizeof on) < 0) {
+    throw SystemError{errno, "setsockopt", doing};
+  }
+}
+
+void Socket::Filter(View program, const std::string& doing) const {
+  std::vector<sock_filter> instructions(program.size() / sizeof(sock_filter));
+  std::memcpy(instructions.data(), program.data(), instructions.size() * sizeof(sock_filter));
+  const sock_fprog filter{.len = static_cast<uint16_t>(instructions.size()), .filter = instructions.data()};
+  if (setsockopt(fd_.get(), SOL_SOCKET, SO_ATTACH_FILTER, &filter, sizeof filter) < 0) {
+    throw SystemError{errno, "setsockopt", doing};
   }
 }
 
@@ -53,16 +92,19 @@ void Socket::Send(View requests, const std::string& doing) const {
   }
 }
 
-Socket::Received Socket::Receive(const std::string& doing, const std::function<void(View)>& each) {
+Socket::Received Socket::Receive(const std::string& doing, const Each& each) {
   std::array<mmsghdr, kSlots> headers{};
   std::array<iovec, kSlots> places;
   std::array<sockaddr_nl, kSlots> senders{};
+  alignas(cmsghdr) std::array<std::array<uint8_t, kControlBytes>, kSlots> controls;
   for (size_t i = 0; i < kSlots; i++) {
     places[i] = {&slots_[i * kSlotBytes], kSlotBytes};
     headers[i].msg_hdr.msg_iov = &places[i];
     headers[i].msg_hdr.msg_iovlen = 1;
     headers[i].msg_hdr.msg_name = &senders[i];
     headers[i].msg_hdr.msg_namelen = sizeof senders[i];
+    headers[i].msg_hdr.msg_control = controls[i].data();
+    headers[i].msg_hdr.msg_controllen = kControlBytes;
   }
   const int got = recvmmsg(fd_.get(), headers.data(), kSlots, MSG_DONTWAIT, nullptr);
   if (got < 0 && errno == ENOBUFS) return Received::kOverflow;
@@ -73,7 +115,7 @@ Socket::Received Socket::Receive(const std::string& doing, const std::function<v
     if ((headers[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) {
       too_large_++;
     } else {
-      each(View(slots_).subspan(i * kSlotBytes, headers[i].msg_len));
+      each({&slots_[i * kSlotBytes], headers[i].msg_len}, NamespaceId(headers[i].msg_hdr));
     }
   }
   return Received::kDatagrams;
@@ -108,7 +150,7 @@ uint16_t Socket::FamilyNumber(const char* name) {
   uint16_t number = 0;
   int refused = 0;
   // The kernel has answered before send() returns, so what is not there now never comes.
-  Receive(doing, [&](View datagram) {
+  Receive(doing, [&](View datagram, auto) {
     while (const auto message = NextMessage(datagram)) {
       if (const auto error = ErrorNumber(*message)) refused = *error;
       if (message->type != GENL_ID_CTRL) continue;

@@ -25,6 +25,7 @@ constexpr size_t Aligned(size_t length) { return (length + 3) & ~size_t{3}; }
 
 struct Message {
   uint16_t type;
+  uint16_t flags;
   uint32_t sequence;
   View payload;
 };
@@ -34,7 +35,7 @@ inline std::optional<Message> NextMessage(View& datagram) {
   if (datagram.size() < sizeof(nlmsghdr)) return std::nullopt;
   const auto header = ReadAt<nlmsghdr>(datagram, 0);
   if (header.nlmsg_len < sizeof header || header.nlmsg_len > datagram.size()) return std::nullopt;
-  const Message message{header.nlmsg_type, header.nlmsg_seq,
+  const Message message{header.nlmsg_type, header.nlmsg_flags, header.nlmsg_seq,
                         datagram.subspan(sizeof header, header.nlmsg_len - sizeof header)};
   datagram = datagram.subspan(std::min(Aligned(header.nlmsg_len), datagram.size()));
   return message;

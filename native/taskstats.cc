@@ -37,7 +37,7 @@ void AskSome(netlink::Socket& socket, uint16_t family, uint32_t first_sequence, 
 
   size_t answered = 0;
   int refused = 0;
-  const auto take = [&](View datagram) {
+  const auto take = [&](View datagram, auto) {
     while (const auto message = netlink::NextMessage(datagram)) {
       const uint32_t index = message->sequence - first_sequence;
       if (index >= tgids.size()) continue;  // an answer to an earlier question that had failed

@@ -17,7 +17,7 @@ class Taskstats : public Napi::ObjectWrap<Taskstats> {
  private:
   // Two sockets, so that a storm of exits cannot crowd out an answer.
   struct Sockets {
-    netlink::Socket asking{"open a netlink socket for taskstats"};
+    netlink::Socket asking{NETLINK_GENERIC, "open a netlink socket for taskstats"};
     uint16_t family = asking.FamilyNumber("TASKSTATS");
     uint32_t sequence = 0;
     std::unique_ptr<TaskstatsExits> exits;

@@ -20,7 +20,7 @@ constexpr const char* kDoing = "listen for exiting tasks";
 TaskstatsExits::TaskstatsExits(uint16_t family, std::string cpus, uint32_t buffer_bytes)
     : family_(family),
       cpus_(std::move(cpus)),
-      socket_(kDoing),
+      socket_(NETLINK_GENERIC, kDoing),
       buffer_bytes_(socket_.SetReceiveBuffer(buffer_bytes, kDoing)) {
   Request(TASKSTATS_CMD_ATTR_REGISTER_CPUMASK, NLM_F_ACK);
   // The kernel has confirmed before send() returns; exits may have come before that.
@@ -55,7 +55,7 @@ void TaskstatsExits::Request(uint16_t attribute, uint16_t flags) const {
 }
 
 netlink::Socket::Received TaskstatsExits::Take(Bytes& out) {
-  return socket_.Receive(kDoing, [&](View datagram) {
+  return socket_.Receive(kDoing, [&](View datagram, auto) {
     while (const auto message = netlink::NextMessage(datagram)) {
       if (const auto number = netlink::ErrorNumber(*message)) confirmed_ = *number;
       if (message->type != family_) continue;

@@ -1,4 +1,5 @@
 // Bundles the agent into one CommonJS file: it starts faster and takes 20 MB less than its sources and node_modules.
+import { readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -10,10 +11,16 @@ const { version } = createRequire(import.meta.url)('../package.json')
 // What dockerode drags in for ssh:// endpoints, image builds and uploads. We only list, inspect and listen.
 const unused = /^(ssh2|@grpc\/proto-loader|protobufjs|tar-fs|cpu-features)$/
 
+// dockerode loads gRPC for builds; for exports it is loaded when they are configured.
+const unusedByDocker = /^@grpc\/grpc-js$/
+
 const withoutUnused = {
   name: 'without-unused',
   setup(bundler) {
     bundler.onResolve({ filter: unused }, ({ path }) => ({ path, namespace: 'unused' }))
+    bundler.onResolve({ filter: unusedByDocker }, ({ path, importer }) =>
+      importer.includes('/dockerode/') ? { path, namespace: 'unused' } : undefined,
+    )
     bundler.onLoad({ filter: /.*/, namespace: 'unused' }, ({ path }) => ({
       contents: `module.exports = new Proxy({}, { get(_, key) { if (key === 'then') return undefined; return () => { throw new Error('${path} is not part of the bundle') } } })`,
       loader: 'js',
@@ -21,9 +28,11 @@ const withoutUnused = {
   },
 }
 
+const outfile = join(here, 'build/leadline.cjs')
+
 await build({
   entryPoints: [join(here, 'main.ts')],
-  outfile: join(here, 'build/leadline.cjs'),
+  outfile,
   bundle: true,
   platform: 'node',
   target: 'node22',
@@ -40,6 +49,13 @@ await build({
   // dynamic import() of our own would load Node's ESM facade of http and with it 10 MB.
   supported: { 'dynamic-import': false },
   plugins: [withoutUnused],
+  // The text stays in memory as long as the agent runs. Names are kept, so that stack traces can be read.
+  minifyWhitespace: true,
+  minifySyntax: true,
   legalComments: 'none',
   logLevel: 'warning',
 })
+
+// One character beyond Latin-1 makes V8 keep the whole text at two bytes each. In regular expressions write \u escapes.
+const odd = /^.*?\P{ASCII}/mu.exec(readFileSync(outfile, 'utf8'))
+if (odd) throw new Error(`the bundle is not ASCII: ${JSON.stringify(odd[0].slice(-60))}`)

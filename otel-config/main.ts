@@ -1,4 +1,5 @@
 // The command `leadline`.
+import { exit } from '../native/index.ts'
 import { parseArguments, UsageError } from './commands/arguments.ts'
 import { help } from './commands/help.ts'
 import { type Terminal, terminal } from './commands/terminal.ts'
@@ -54,5 +55,5 @@ async function command(argv: readonly string[], on: Terminal): Promise<number> {
 
 main(process.argv.slice(2), terminal).then((code) => {
   // What a run leaves behind may keep Node up. Pipes and files have been written by now: on Linux that is synchronous.
-  process.exit(code)
+  exit(code)
 })

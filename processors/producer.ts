@@ -42,8 +42,13 @@ export function tableProducer(table: Table, options: ProducerOptions = {}): Metr
 /** One for each Resource of the table, with one scope for each receiver. */
 export function resourceMetrics(table: Table, options: ProducerOptions = {}): ResourceMetrics[] {
   table.forget()
+  return resourceMetricsOf(table.rows(), options)
+}
+
+/** The same of some rows. */
+export function resourceMetricsOf(rows: Iterable<Row>, options: ProducerOptions = {}): ResourceMetrics[] {
   const byResource = new Map<Resource, Scopes>()
-  for (const row of table.rows()) {
+  for (const row of rows) {
     let scopes = byResource.get(row.resource)
     if (scopes === undefined) {
       scopes = createScopes(options)

@@ -40,6 +40,7 @@ export function createStore() {
   const head = new Column()
   const leftMs = new Column()
   const unsettled = new Column()
+  const delivered = new Column()
 
   const contributionSlots = new Slots()
   const subject: (KnownSubject | undefined)[] = []
@@ -92,6 +93,8 @@ export function createStore() {
     leftMs,
     /** Generation in which it last had to be added up anew. */
     unsettled,
+    /** Generation whose number has arrived where the table's rows are sent. */
+    delivered,
 
     /** Per contribution. */
     subject,
@@ -122,6 +125,8 @@ export function createStore() {
       scope.set(slot, scopeIndex)
       head.set(slot, NONE)
       leftMs.set(slot, Number.NaN)
+      unsettled.set(slot, 0)
+      delivered.set(slot, 0)
       of.series.set(labelSet.id, slot)
       return slot
     },

@@ -5,6 +5,7 @@
 // ended stays in the sum until it is forgotten and then goes into the base: a counter never goes down, and never
 // loses what came last.
 import type { Attributes, Metric } from '../receivers/receiver.ts'
+import { createDelivery } from './delivery.ts'
 import { type AttributeSet, internAttributes, internLabels, internSubjects, type View } from './interning.ts'
 import type { Batch, Point, Resource } from './processor.ts'
 import { createStore, type Family, NONE, type Source } from './series.ts'
@@ -16,6 +17,11 @@ export type TableOptions = {
   /** How long a series stays after the last subject that fed it ended. */
   readonly forgetAfterMs?: number
   readonly maxSeries?: number
+  /**
+   * Series of the dead that stay until they are delivered, however long that takes. Past this many, those that are
+   * forgotten undelivered are counted as lost. 0 when absent.
+   */
+  readonly maxHeld?: () => number
   /** Longest label value, in bytes of UTF-8. */
   readonly maxLabelBytes?: number
   /** Milliseconds since the epoch. */
@@ -48,6 +54,8 @@ export type Row = {
   readonly observedMs: number
 }
 
+export type UndeliveredRow = Row & { readonly slot: number }
+
 export interface Table {
   /**
    * Takes over all points. Gauges and updowncounters that this receiver reported before and now does not are gone.
@@ -66,6 +74,14 @@ export interface Table {
   readonly cleaned: number
   /** The rows of one metric follow one another. Neither `apply` nor `forget` may run meanwhile. */
   rows(): Iterable<Row>
+  /** Rows whose last number has not been delivered, also of counters that are not told at the moment. As `rows`. */
+  undelivered(): Iterable<UndeliveredRow>
+  /** These slots' numbers, as they were at `generation`, have arrived or are given up. */
+  deliver(slots: readonly number[], generation: number): void
+  /** Goes up with every batch. */
+  readonly generation: number
+  /** Series that were forgotten before their last number was delivered, because `maxHeld` were waiting already. */
+  readonly lost: number
 }
 
 /** A contribution's key is `attribute set × this + family`: a small integer for as long as can be. */
@@ -79,6 +95,7 @@ export function createTable(options: TableOptions): Table {
   const attributeSets = internAttributes()
   const labelSets = internLabels(view, maxLabelBytes)
   const store = createStore()
+  const delivery = createDelivery(store, options.maxHeld)
   const refusals = { values: 0, series: 0, kinds: 0, duplicates: 0 }
   /** Series to add up anew at the end of the batch. */
   let unsettled: number[] = []
@@ -287,8 +304,32 @@ export function createTable(options: TableOptions): Table {
     }
     // Emptied just now, or by a move: then its numbers stay to be seen for as long as those of the dead.
     if (leaving.length === 0 && !(nowMs - store.leftMs.get(slot) > forgetAfterMs)) return false
+    if (delivery.isHeld(slot)) {
+      if (leaving.length > 0) store.leftMs.set(slot, Number.NEGATIVE_INFINITY)
+      return false
+    }
     removeSeries(slot)
     return true
+  }
+
+  function* slots() {
+    for (const family of families.values()) yield* family.series.values()
+  }
+
+  function row(slot: number): Row {
+    const family = store.family[slot]
+    const labels = store.labels[slot]
+    if (family === undefined || labels === undefined) throw new Error(`no series in slot ${slot}`)
+    return {
+      name: family.name,
+      metric: family.metric,
+      scope: sources[store.scope.get(slot)]?.id ?? '',
+      resource: labels.resource,
+      attributes: labels.attributes,
+      value: store.value.get(slot),
+      startMs: store.startMs.get(slot),
+      observedMs: store.observedMs.get(slot),
+    }
   }
 
   return {
@@ -308,6 +349,7 @@ export function createTable(options: TableOptions): Table {
     forget() {
       const nowMs = now()
       let forgotten = 0
+      delivery.recount()
       for (const family of families.values()) {
         for (const slot of family.series.values()) if (forgetIn(slot, family, nowMs)) forgotten++
       }
@@ -326,22 +368,18 @@ export function createTable(options: TableOptions): Table {
     },
 
     *rows() {
-      for (const family of families.values()) {
-        for (const slot of family.series.values()) {
-          const labels = store.labels[slot]
-          if (labels === undefined || isSilent(slot)) continue
-          yield {
-            name: family.name,
-            metric: family.metric,
-            scope: sources[store.scope.get(slot)]?.id ?? '',
-            resource: labels.resource,
-            attributes: labels.attributes,
-            value: store.value.get(slot),
-            startMs: store.startMs.get(slot),
-            observedMs: store.observedMs.get(slot),
-          }
-        }
-      }
+      for (const slot of slots()) if (!isSilent(slot)) yield row(slot)
+    },
+
+    *undelivered() {
+      for (const slot of slots()) if (delivery.isUndelivered(slot)) yield { ...row(slot), slot }
+    },
+    deliver: delivery.deliver,
+    get generation() {
+      return generation
+    },
+    get lost() {
+      return delivery.lost
     },
   }
 }

@@ -2,7 +2,8 @@
 import cgroup from './cgroup/index.ts'
 import containerLogs from './container_logs/index.ts'
 import delayAccounting from './delay_accounting/index.ts'
+import node from './node/index.ts'
 import type { ReceiverDefinition } from './receiver.ts'
 
 // Each knows its own configuration and names; whoever holds the list has checked them by then.
-export const receivers = [cgroup, containerLogs, delayAccounting] as unknown as readonly ReceiverDefinition[]
+export const receivers = [cgroup, containerLogs, delayAccounting, node] as unknown as readonly ReceiverDefinition[]

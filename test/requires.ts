@@ -3,7 +3,17 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 
-type Requirement = 'root' | 'addon' | 'docker' | 'containerd' | 'journald' | 'bpf' | 'go' | 'promtool' | 'stress-ng'
+type Requirement =
+  | 'root'
+  | 'addon'
+  | 'docker'
+  | 'containerd'
+  | 'journald'
+  | 'bpf'
+  | 'go'
+  | 'promtool'
+  | 'stress-ng'
+  | 'qemu'
 
 const missing: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'needs root'),
@@ -23,6 +33,14 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
       : 'needs promtool (apt: prometheus)',
   'stress-ng': () =>
     spawnSync('stress-ng', ['--version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs stress-ng',
+  // Debian's kernels are for x64, and so is the Node that runs in the guest.
+  qemu: () => {
+    const tools = ['qemu-system-x86_64', 'mke2fs', 'depmod', 'xz', 'busybox', 'apt-get']
+    const absent = tools.filter((tool) => spawnSync('which', [tool], { stdio: 'ignore' }).status !== 0)
+    if (process.arch !== 'x64') return 'needs an x64 machine'
+    if (absent.length === 0) return undefined
+    return `needs ${absent.join(', ')} (on Debian: apt-get install qemu-system-x86 e2fsprogs kmod xz-utils busybox-static)`
+  },
 }
 
 /** For a test's options: `test('…', requires('root', 'bpf'), async () => …)`. */

@@ -6,11 +6,11 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 if [ $# -gt 0 ]; then exec node --test --test-concurrency=1 "$@"; fi
 
 shopt -s globstar nullglob
-alone=(test/{kernel,containers,interop,scenarios}/**/*.test.ts)
+alone=(test/{kernel,containers,interop,kernels,scenarios}/**/*.test.ts)
 together=()
 for file in test/**/*.test.ts; do
   case $file in
-    test/kernel/* | test/containers/* | test/interop/* | test/scenarios/*) ;;
+    test/kernel/* | test/containers/* | test/interop/* | test/kernels/* | test/scenarios/*) ;;
     *) together+=("$file") ;;
   esac
 done

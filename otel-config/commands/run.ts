@@ -1,5 +1,6 @@
 // `leadline run`: from reading the configuration to the last line, with reload on SIGHUP.
 import { availableParallelism } from 'node:os'
+import { exit } from '../../native/index.ts'
 import type { Components } from '../components.ts'
 import { placeText } from '../config/complaints.ts'
 import { type LoadedConfig, load, type Wanted } from '../config/load.ts'
@@ -24,7 +25,7 @@ export async function run(flags: Flags, components: Components, outside: Outside
   const wishes = watchSignals()
   process.once('uncaughtException', (error) => {
     log.error('Something went wrong that should not', { error: error.stack ?? error.message })
-    process.exit(1)
+    exit(1)
   })
 
   const source = flags.config.length > 0 ? flags.config.join(' ') : `built-in (${wanted.configs[0]})`

@@ -13,6 +13,7 @@ import { type Collection, createCollection } from './collection.ts'
 import { within } from './deadline.ts'
 import { type OwnMetrics, ownMetrics } from './own_metrics.ts'
 import { deliverTo, type RunningPipeline } from './pipelines.ts'
+import { observeProcess } from './process_metrics.ts'
 import { type Receivers, startReceivers } from './receivers.ts'
 import { createStops } from './stops.ts'
 
@@ -75,6 +76,7 @@ async function start(
   const telemetry = createTelemetry(readers, config.service.telemetry, host)
   stops.add('telemetry', (deadlineMs) => telemetry.stop(deadlineMs))
   const own = ownMetrics(telemetry.meter('leadline/service'))
+  observeProcess(telemetry.meter('leadline/service'))
 
   for (const [id, exporter] of exporters) {
     stops.add(`exporter ${id}`, (deadlineMs) => exporter.stop(deadlineMs))
@@ -217,13 +219,15 @@ function startCollecting(config: Config, collections: readonly Collection[], own
   return startClock(
     collections.map((collection) => {
       const settings = config.receivers.get(collection.id)?.settings
+      const intervalMs = settings?.collection_interval ?? 15_000
       const miss = (ticks: number) => own.missed.add(ticks, { receiver: collection.id })
       return {
-        intervalMs: settings?.collection_interval ?? 15_000,
+        intervalMs,
         delayMs: settings?.initial_delay ?? 0,
         tick() {
-          if (collection.isUnderWay) miss(1)
-          else collection.collect()
+          if (!collection.isUnderWay) collection.collect()
+          // One that a scrape began a moment ago serves this tick as well.
+          else if (performance.now() - collection.beganMs >= intervalMs) miss(1)
         },
         missed: miss,
       }

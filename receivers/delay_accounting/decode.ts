@@ -16,6 +16,7 @@ type Layout = {
 
 const EXITCODE_AT = 4
 const FLAG_AT = 8
+const CPU_COUNT_AT = 16
 
 /** [field of the sums, first version that has it, offset, offset in version 15]. */
 const FIELDS = [
@@ -68,6 +69,8 @@ export type TaskStats = {
   readonly ns: Float64Array
   /** How often it waited for a copy of a write-protected page; undefined before version 13. */
   readonly wpcopyCount: number | undefined
+  /** Whether the kernel accounts delays at all: then every task that has run has run at least once. */
+  readonly accounted: boolean
   /** It waited for a disk at least once, so the kernel does measure it. */
   readonly waited: boolean
   /** 0 in answers about a whole thread group. */
@@ -102,6 +105,7 @@ export function decodeTaskStats(bytes: Uint8Array, version?: number): TaskStats 
     version: told,
     ns,
     wpcopyCount: at.wpcopyCount < 0 || at.wpcopyCount + 8 > bytes.length ? undefined : u64(at.wpcopyCount),
+    accounted: u64(CPU_COUNT_AT) > 0,
     waited: at.counts.some((offset) => u64(offset) > 0),
     ppid: u32(at.ppid),
     tgid: at.tgid < 0 || at.tgid + 4 > bytes.length ? undefined : u32(at.tgid),

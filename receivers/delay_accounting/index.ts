@@ -1,19 +1,24 @@
 // What containers wait for: a CPU, block I/O, memory. The kernel counts it for each task; we sum it per container.
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import * as z from 'zod/mini'
+import { hasCapability } from '../capabilities.ts'
 import type { Host } from '../host/host.ts'
 import { defineReceiver, type Logger } from '../receiver.ts'
 import { accountingFiles, accountingIsOn, watchAccounting } from './accounting.ts'
 import { openBpfDelays } from './bpf.ts'
-import { hasCapability } from './capabilities.ts'
 import { delayNames, delays } from './delays.ts'
 import { startJudging } from './measured.ts'
 import type { DelaySource } from './source.ts'
 import { openTaskstatsDelays } from './taskstats.ts'
 import { startTelemetry } from './telemetry.ts'
 
-const mayUseBpf = () => existsSync('/sys/kernel/btf/vmlinux') && hasCapability('BPF') && hasCapability('PERFMON')
+/** The kernel's own types name the maps that it has, whatever version it calls itself. */
+const hasTaskStorage = () =>
+  existsSync(KERNEL_TYPES) && readFileSync(KERNEL_TYPES).includes('BPF_MAP_TYPE_TASK_STORAGE')
 
+const mayUseBpf = () => hasCapability('BPF') && hasCapability('PERFMON') && hasTaskStorage()
+
+const KERNEL_TYPES = '/sys/kernel/btf/vmlinux'
 /** How long the delays of a control group that the host does not know are kept for it. */
 const KEEP_UNKNOWN_MS = 60_000
 
@@ -47,7 +52,7 @@ export default defineReceiver({
       name: 'kernel.task_delayacct=1',
       why: 'the kernel measures waits for disk and memory only of tasks that were forked while this was on',
       degrades: 'disk, swap, memory and irq delays stay absent; CPU delay is not affected',
-      fix: 'sysctl -w kernel.task_delayacct=1    then restart what you want measured',
+      fix: 'sysctl -w kernel.task_delayacct=1    then restart what you want measured; before Linux 5.14 boot without nodelayacct',
       check: () => accountingIsOn(accountingFiles),
     },
   ],

@@ -29,7 +29,7 @@ type Process = {
   readonly startTicks: number | undefined
   /** High-water marks in nanoseconds. */
   readonly counted: Float64Array
-  /** Polls in a row in which it was not there, though we heard of no end. */
+  /** Polls in a row in which it was not there, though we heard of no end. Above 0 its pid may be another's by now. */
   missed: number
 }
 
@@ -89,6 +89,13 @@ export function startLedger(lookups: Lookups, { history }: { readonly history: b
     return process
   }
 
+  /** Whether a process that may have ended unheard has left its pid to another. */
+  function isAnother(tgid: number, { missed, startTicks }: Process): boolean {
+    if (missed === 0 && startTicks !== undefined) return false
+    const stat = lookups.stat(tgid)
+    return stat !== undefined && stat.startTicks !== startTicks
+  }
+
   function remember(tgid: number, cgroup: number | undefined, ppid: number): void {
     remembered.delete(tgid)
     remembered.set(tgid, { cgroup, ppid })
@@ -137,6 +144,11 @@ export function startLedger(lookups: Lookups, { history }: { readonly history: b
       for (const { tgid, cgroup, stats } of processes) {
         missing.delete(tgid)
         let process = known.get(tgid)
+        if (process !== undefined && isAnother(tgid, process)) {
+          known.delete(tgid)
+          losses.missed_exit++
+          process = undefined
+        }
         if (process === undefined) {
           process = meet(tgid, cgroup)
           if (process === undefined) continue
@@ -150,7 +162,8 @@ export function startLedger(lookups: Lookups, { history }: { readonly history: b
       for (const [tgid, process] of missing) {
         if (++process.missed < PATIENCE) continue
         // Listed nowhere, but still the same: its control group is not known yet.
-        if (lookups.stat(tgid)?.startTicks === process.startTicks) continue
+        const stat = lookups.stat(tgid)
+        if (stat !== undefined && stat.startTicks === process.startTicks) continue
         known.delete(tgid)
         losses.missed_exit++
       }
@@ -168,6 +181,7 @@ export function startLedger(lookups: Lookups, { history }: { readonly history: b
 
     ended(exits) {
       const parents = new Map(exits.map(({ pid, task }) => [pid, task.ppid]))
+      for (const { group, task } of exits) if (group) parents.set(group.tgid, task.ppid)
       const found = new Map<number, number | undefined>()
       for (const exit of exits) {
         const end = endOf(exit)
@@ -194,12 +208,15 @@ export function startLedger(lookups: Lookups, { history }: { readonly history: b
     },
 
     verify() {
-      for (const [tgid, { startTicks }] of known) {
+      for (const [tgid, process] of known) {
         const stat = lookups.stat(tgid)
-        // Nobody there: its message may still come. It has no start when it was gone before we could look.
-        if (stat === undefined || stat.startTicks === startTicks || startTicks === undefined) continue
-        known.delete(tgid)
-        losses.missed_exit++
+        if (stat === undefined) {
+          // Its message may still come; when its pid is seen again it has to be looked at.
+          process.missed = Math.max(process.missed, 1)
+        } else if (stat.startTicks !== process.startTicks) {
+          known.delete(tgid)
+          losses.missed_exit++
+        }
       }
     },
 

@@ -67,6 +67,15 @@ export function openTaskstatsDelays({ host, history, accounting, log, bufferByte
     }
   }
 
+  /** Before 5.14 `nodelayacct` takes the waits for a CPU out too, and every delay would be 0. */
+  function requireAccounting(): void {
+    const [self] = ask(Uint32Array.of(process.pid))
+    if (self === undefined || self.stats.accounted) return
+    throw new Error(
+      'taskstats holds no delays on this kernel · fix: boot without nodelayacct; a kernel with CONFIG_TASK_DELAY_ACCT',
+    )
+  }
+
   function drain(): void {
     accounting.look()
     let overflown = false
@@ -133,6 +142,7 @@ export function openTaskstatsDelays({ host, history, accounting, log, bufferByte
   let timer: NodeJS.Timeout | undefined
   let stopListening: (() => void) | undefined
   try {
+    requireAccounting()
     poll()
     stopListening = host.onMembers((cgroup, pids) => ledger.joined(cgroup.id, pids))
     timer = setInterval(drain, DRAIN_MS)

@@ -148,6 +148,8 @@ export function watchCgroups({ root, rememberMs, bootMs, log }: Options): Cgroup
   /** Each directory has two links and one for each directory in it (kernfs_refresh_inode), so a stat is enough. */
   function sweep(): void {
     sweptMs = Date.now()
+    /** Lost as many as they gained, perhaps. */
+    const parents = new Set<Entry>()
     for (const entry of [...living.values()]) {
       const { cgroup, parent, children } = entry
       if (cgroup.endedMs !== undefined) continue
@@ -155,7 +157,9 @@ export function watchCgroups({ root, rememberMs, bootMs, log }: Options): Cgroup
       const same = stat?.ino === cgroup.id
       if (same && stat.nlink === children.size + 2) continue
       if (same ? list(entry) : look(parent, posix.basename(cgroup.path))) missed++
+      if (!same && parent) parents.add(parent)
     }
+    for (const parent of parents) if (parent.cgroup.endedMs === undefined && list(parent)) missed++
   }
 
   function forget(): void {
@@ -217,8 +221,9 @@ export function watchCgroups({ root, rememberMs, bootMs, log }: Options): Cgroup
       return () => memberListeners.delete(listener)
     },
     async refresh() {
-      // The watches are read once in each turn of the event loop, before what was asked for with setImmediate.
-      await new Promise((resolve) => setImmediate(resolve))
+      // The watches are read once in each turn of the event loop. Where this turn has read them already (we were called
+      // by what it read), what came since is read in the next.
+      await new Promise((resolve) => setImmediate(() => setImmediate(resolve)))
       const unseen = [...watches.unwatched]
       watches.retry()
       for (const path of unseen) {
@@ -252,6 +257,7 @@ function statOf(path: string): Stats | undefined {
   }
 }
 
+/** Pids in a cgroup's directory; none when it has ended. */
 export function membersOf(directory: string): number[] {
   try {
     const text = readFileSync(`${directory}/cgroup.procs`, 'latin1')

@@ -45,24 +45,27 @@ export function placeOf(path: string): Placed | undefined {
     const found = rule(parts)
     if (found === undefined) continue
     const { depth, ambiguous = false, ...placed } = found
-    const podUid = (POD_UID.exec(path)?.[1] ?? '').replaceAll('_', '-')
-    return { ...placed, ambiguous, podUid, top: `/${parts.slice(0, depth).join('/')}` }
+    const top = `/${parts.slice(0, depth).join('/')}`
+    const podUid = (POD_UID.exec(top)?.[1] ?? '').replaceAll('_', '-')
+    return { ...placed, ambiguous, podUid, top }
   }
   return undefined
 }
 
 /** The outermost wins: what Docker inside Docker starts belongs to the container that holds it. */
 const ofRuntime: Rule = (parts) => {
-  const inPods = parts.some((part) => part.includes('kubepods'))
+  let inPods = false
   for (const [index, part] of parts.entries()) {
     const depth = index + 1
+    inPods ||= part.includes('kubepods')
     for (const [form, runtime] of NAMED) {
       const id = form.exec(part)?.[1]
       if (id !== undefined) return { runtime, id, depth, ask: 'runtime' }
     }
     const cri = inPods ? CRI_CONTAINERD.exec(part)?.[1] : undefined
     if (cri !== undefined) return { runtime: 'containerd', id: cri, depth, ask: 'runtime' }
-    if (BARE_ID.test(part)) {
+    // Podman without systemd gives a pod a cgroup of its own, which holds its containers.
+    if (BARE_ID.test(part) && parts[index - 1] !== 'libpod_parent') {
       const certain = parts[0] === 'docker' && index === 1
       const runtime = inPods || (parts[0] === 'default' && index === 1) ? 'containerd' : 'docker'
       return { runtime, id: part, depth, ask: 'runtime', ambiguous: !certain }

@@ -40,6 +40,8 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
   const unknownUntilMs = new Map<string, number>()
   const questions = new Map<string, Promise<void>>()
   const logListeners = new Set<(log: RuntimeLog) => void>()
+  /** Removed while a question about them was under way. */
+  const removedMeanwhile = new Set<string>()
   const waiting: (() => void)[] = []
   let starting = true
   let asking = 0
@@ -60,6 +62,7 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
     const before = known.get(id)
     if (action === 'destroy') {
       if (before) before.goneMs = Date.now()
+      if (questions.has(id)) removedMeanwhile.add(id)
     } else if (name !== '') {
       const env = before?.info.env ?? {}
       learn(id, { runtime: 'docker', name, image: image || (before?.info.image ?? ''), labels, env })
@@ -112,6 +115,7 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
   }
 
   async function ask(id: string): Promise<void> {
+    const before = known.get(id)
     try {
       const { Name, Config } = await inspect(id)
       const env: Record<string, string> = {}
@@ -120,13 +124,21 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
         if (key !== undefined && value !== undefined) env[key] = value
       }
       const labels = stringsOf(Config.Labels)
-      const info: RuntimeInfo = { runtime: 'docker', name: Name.slice(1), image: Config.Image, labels, env }
+      const told = known.get(id)
+      // What was told meanwhile is newer than this answer.
+      const info: RuntimeInfo =
+        told !== undefined && told !== before
+          ? { ...told.info, env }
+          : { runtime: 'docker', name: Name.slice(1), image: Config.Image, labels, env }
       learn(id, info)
+      const entry = known.get(id)
+      if (entry && removedMeanwhile.has(id)) entry.goneMs = Date.now()
       if (lacksEnvironment(info)) unknownUntilMs.set(id, Date.now() + negativeMs)
     } catch {
       unknownUntilMs.set(id, Date.now() + negativeMs)
     } finally {
       questions.delete(id)
+      removedMeanwhile.delete(id)
     }
   }
 

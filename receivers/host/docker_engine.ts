@@ -33,6 +33,8 @@ export type DockerEngineOptions = {
 const FIRST_RETRY_MS = 100
 const LONGEST_RETRY_MS = 5000
 const LONGEST_FIRST_MS = 1000
+/** Connections in a row that ended soon. */
+const QUIET_AFTER = 3
 
 export function connectDocker({ endpoint, timeoutMs, log, onEvent, onList }: DockerEngineOptions): DockerEngine {
   const stopping = new AbortController()
@@ -42,6 +44,7 @@ export function connectDocker({ endpoint, timeoutMs, log, onEvent, onList }: Doc
   let since = ''
   let connected = false
   let complained = false
+  let shortSessions = 0
   const first = Promise.withResolvers<void>()
 
   const inReach = () => socketPath === undefined || existsSync(socketPath)
@@ -57,7 +60,8 @@ export function connectDocker({ endpoint, timeoutMs, log, onEvent, onList }: Doc
   async function openEvents(docker: Docker, signal: AbortSignal): Promise<Readable> {
     const query = { ...(since === '' ? {} : { since }), filters: EVENT_FILTERS, abortSignal: signal }
     // The types of dockerode know neither fractions of a second nor that what comes is a Readable.
-    return (await docker.getEvents(query as unknown as Docker.GetEventsOptions)) as unknown as Readable
+    const events = docker.getEvents(query as unknown as Docker.GetEventsOptions)
+    return (await orAborted(events, signal)) as unknown as Readable
   }
 
   /** Resolves when the connection has ended. */
@@ -76,13 +80,13 @@ export function connectDocker({ endpoint, timeoutMs, log, onEvent, onList }: Doc
         if (early) early.push(event)
         else onEvent(event)
       })
-      onList(await docker.listContainers({ abortSignal: signal }))
+      onList(await orAborted(docker.listContainers({ abortSignal: signal }), signal))
       for (const event of early) onEvent(event)
       early = undefined
       clearTimeout(patience)
       connected = true
       complained = false
-      log.info('docker answers', { endpoint })
+      if (shortSessions < QUIET_AFTER) log.info('docker answers', { endpoint })
       first.resolve()
       await ended
     } finally {
@@ -100,11 +104,15 @@ export function connectDocker({ endpoint, timeoutMs, log, onEvent, onList }: Doc
       })
     }
     while (!stopping.signal.aborted) {
+      const startMs = performance.now()
       if (inReach()) await session().catch(complain)
       first.resolve()
       if (connected) {
-        retryMs = FIRST_RETRY_MS
-        if (!stopping.signal.aborted)
+        // One that ends again and again, as a proxy's may, is neither tried without pause nor told of each time.
+        const isShort = performance.now() - startMs < LONGEST_RETRY_MS
+        shortSessions = isShort ? shortSessions + 1 : 0
+        if (shortSessions < QUIET_AFTER) retryMs = FIRST_RETRY_MS
+        if (!stopping.signal.aborted && shortSessions < QUIET_AFTER)
           log.warn('docker went away: the names it gave stay, new containers are named by their ids', { endpoint })
       }
       connected = false
@@ -134,7 +142,8 @@ export function connectDocker({ endpoint, timeoutMs, log, onEvent, onList }: Doc
     firstAttempt: first.promise,
     async inspect(id, signal) {
       const docker = await load()
-      return docker.getContainer(id).inspect({ abortSignal: AbortSignal.any([signal, stopping.signal]) })
+      const abortSignal = AbortSignal.any([signal, stopping.signal])
+      return orAborted(docker.getContainer(id).inspect({ abortSignal }), abortSignal)
     },
     rootDirectory() {
       root ??= load()
@@ -149,6 +158,19 @@ export function connectDocker({ endpoint, timeoutMs, log, onEvent, onList }: Doc
       stopping.abort()
       await running
     },
+  }
+}
+
+/** dockerode settles nothing when a connection ends in the middle of an answer, so the deadline is held here. */
+async function orAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  const { promise: aborted, reject } = Promise.withResolvers<never>()
+  const abort = () => reject(signal.reason)
+  if (signal.aborted) abort()
+  signal.addEventListener('abort', abort)
+  try {
+    return await Promise.race([answer, aborted])
+  } finally {
+    signal.removeEventListener('abort', abort)
   }
 }
 

@@ -20,6 +20,9 @@ export type DockerEvent = {
 /** A line longer than that is thrown away: labels may be long, but not without end. */
 const LONGEST_LINE = 4 << 20
 
+/** What an int64 holds. With a later `since` Docker would refuse to tell anything any more. */
+const LATEST_NS = 2 ** 63
+
 /** Undefined for what is no event of a container. */
 export function decodeEvent(line: string): DockerEvent | undefined {
   let event: unknown
@@ -30,8 +33,8 @@ export function decodeEvent(line: string): DockerEvent | undefined {
   }
   const { Action, Actor, timeNano } = asRecord(event)
   const { ID, Attributes } = asRecord(Actor)
-  if (typeof Action !== 'string' || typeof ID !== 'string' || ID === '' || typeof timeNano !== 'number')
-    return undefined
+  if (typeof Action !== 'string' || typeof ID !== 'string' || ID === '') return undefined
+  if (typeof timeNano !== 'number' || timeNano < 1e9 || timeNano >= LATEST_NS) return undefined
   // Labels lie among the engine's own attributes, which win over labels of the same name.
   const { name = '', image = '', oldName: _oldName, ...labels } = stringsOf(Attributes)
   // timeNano is beyond 2^53, so its last digits are not to be trusted.

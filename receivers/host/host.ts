@@ -1,5 +1,6 @@
 // One knowledge of the machine, shared by all receivers and processors: who lives on it, and under which identity.
 // Everything here is kept up to date by watching; asking costs a map lookup.
+import type { Namespaces } from './namespaces.ts'
 import type { RuntimeLogs } from './runtime_logs.ts'
 
 /** A control group of the canonical tree: the v2 tree where one is mounted, else a v1 hierarchy. */
@@ -93,6 +94,8 @@ export interface Host {
   refresh(deadlineMs: number): Promise<void>
   /** Called when a process was seen to enter a cgroup (a write to cgroup.procs, or a new cgroup's first members). */
   onMembers(listener: (cgroup: Cgroup, pids: readonly number[]) => void): () => void
+  /** Network namespaces, and the way into them. */
+  readonly namespaces: Namespaces
   /** A file's text, or undefined when it is not there (any more). Other errors are thrown. */
   read(path: string): string | undefined
   /** What was missed or cut since the start, by what. For own telemetry. */

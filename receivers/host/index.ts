@@ -11,6 +11,7 @@ import { dockerSource } from './docker.ts'
 import type { Host } from './host.ts'
 import { bootMs, readIdentity } from './identity.ts'
 import { inTree, isPartOfTree, namespaceBase, readLayout } from './layout.ts'
+import { watchNamespaces } from './namespaces.ts'
 import { processCgroup } from './process.ts'
 import { createTexts } from './resource.ts'
 import type { HostSettings } from './settings.ts'
@@ -41,7 +42,10 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
   const bornMs = bootMs(proc)
   const texts = createTexts()
   const tree = watchCgroups({ root: layout.root, rememberMs: settings.remember, bootMs: bornMs, log })
+  const namespaces = watchNamespaces({ proc, tree, membersOf: ({ path }) => membersOf(layout.root + path), log })
   const births = await openBirths(layout, tree, log)
+
+  await namespaces.refresh()
 
   const docker = dockerSource({
     endpoint: dockerEndpoint(settings, rootPath),
@@ -77,6 +81,7 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
     async refresh(deadlineMs) {
       births?.drain()
       await tree.refresh()
+      await namespaces.refresh()
       containers.forget()
       await Promise.race([containers.settled(), sleep(deadlineMs, undefined, { ref: false })])
     },
@@ -110,10 +115,17 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
       },
       labelsOf: (cgroup) => containers.labelsOf(cgroup),
     },
+    namespaces,
     read,
-    counts: () => ({ missed_cgroup_changes: tree.missed, lost_cgroup_events: births?.lost ?? 0, cut_names: texts.cut }),
+    counts: () => ({
+      missed_cgroup_changes: tree.missed,
+      lost_cgroup_events: births?.lost ?? 0,
+      cut_names: texts.cut,
+      unreadable_namespaces: namespaces.refused,
+    }),
     async stop() {
       births?.stop()
+      namespaces.stop()
       tree.stop()
       await Promise.all([docker.stop(), bundles.stop()])
     },

@@ -8,7 +8,8 @@ import { cgroupPath } from './process.ts'
 const CANONICAL_V1 = ['memory', 'pids', 'cpu', 'cpuacct', 'name=systemd']
 
 /** What stands among a v1 mount's super options and is no controller (cgroup1_show_options of the kernel). */
-const NO_CONTROLLER = /^(?:rw|ro|none|noprefix|xattr|clone_children|cpuset_v2_mode|favordynmods|release_agent=.*)$/
+const NO_CONTROLLER =
+  /^(?:rw|ro|none|noprefix|xattr|seclabel|clone_children|cpuset_v2_mode|favordynmods|release_agent=.*)$/
 
 type Mounts = { readonly v2: readonly string[]; readonly v1: ReadonlyMap<string, string> }
 

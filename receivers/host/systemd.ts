@@ -23,12 +23,22 @@ export type SystemdOptions = {
 /** Units in one question, so that the command line stays short. */
 const AT_ONCE = 200
 
+/** Names of instances and transient units never come again, so the oldest are let go; one that lives is asked about anew. */
+const MOST_KNOWN = 4096
+
 const NOBODY: UnitSource = { ask: () => UNKNOWN, settled: async () => undefined }
 
 /** Where systemd is not PID 1 nobody is asked. */
-export function systemdSource({ rootPath, timeoutMs, negativeMs, command = 'systemctl' }: SystemdOptions): UnitSource {
+export function systemdSource(options: SystemdOptions): UnitSource {
   // The way of sd_booted(3).
-  if (rootPath !== '' || !existsSync('/run/systemd/system')) return NOBODY
+  return options.rootPath === '' && existsSync('/run/systemd/system') ? unitSource(options) : NOBODY
+}
+
+export function unitSource({
+  timeoutMs,
+  negativeMs,
+  command = 'systemctl',
+}: Omit<SystemdOptions, 'rootPath'>): UnitSource {
   const known = new Map<string, UnitInfo>()
   const unknownUntilMs = new Map<string, number>()
   let asked: string[] = []
@@ -42,6 +52,12 @@ export function systemdSource({ rootPath, timeoutMs, negativeMs, command = 'syst
       if (info) known.set(unit, info)
       else unknownUntilMs.set(unit, Date.now() + negativeMs)
       open.delete(unit)
+    }
+    for (const answers of [known, unknownUntilMs]) {
+      for (const oldest of answers.keys()) {
+        if (answers.size <= MOST_KNOWN) break
+        answers.delete(oldest)
+      }
     }
   }
 
@@ -70,9 +86,12 @@ function showUnits(command: string, units: readonly string[], timeoutMs: number)
   const args = ['show', '--no-pager', '--property=Id,LoadState,Type,TriggeredBy', '--', ...units]
   return new Promise((resolve) => {
     // A name that is wrong makes the exit status 1, and the others are told all the same.
-    execFile(command, args, { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 4 << 20 }, (_error, stdout) =>
-      resolve(parseUnits(stdout)),
-    )
+    const options = { timeout: timeoutMs, killSignal: 'SIGKILL', maxBuffer: 4 << 20 } as const
+    try {
+      execFile(command, args, options, (_error, stdout) => resolve(parseUnits(stdout)))
+    } catch {
+      resolve(new Map()) // some failures to start a program are thrown (no memory), others are told
+    }
   })
 }
 

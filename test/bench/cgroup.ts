@@ -5,7 +5,7 @@ import cgroup from '../../receivers/cgroup/index.ts'
 import { readLayout } from '../../receivers/host/layout.ts'
 import { fixtureHost, started } from '../receivers/fixture_host.ts'
 
-export type Row = Record<string, string | number>
+import type { Row } from './index.ts'
 
 const CGROUPS = '/sys/fs/cgroup'
 const ROUNDS = 15

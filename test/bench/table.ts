@@ -7,11 +7,11 @@ import { resourceMetrics, tableProducer } from '../../processors/producer.ts'
 import { createTable, type View } from '../../processors/table.ts'
 import type { Attributes, Metric } from '../../receivers/receiver.ts'
 
-export type Row = Record<string, string | number>
+import type { Row } from './index.ts'
 
 const METRICS = 25
 const ATTRIBUTES: readonly Attributes[] = [Object.freeze({}), Object.freeze({ kind: 'some' })]
-const SERIES_PER_CONTAINER = METRICS * ATTRIBUTES.length
+export const SERIES_PER_CONTAINER = METRICS * ATTRIBUTES.length
 const ROUNDS = 9
 
 const host: Resource = { attributes: { 'host.name': 'bench' }, labels: {} }
@@ -76,7 +76,7 @@ async function measure(series: number): Promise<Row> {
 }
 
 /** Batches of the same series, whose counters have grown by the round. */
-function containers(count: number): (round: number) => Batch {
+export function containers(count: number): (round: number) => Batch {
   const metrics = Array.from({ length: METRICS }, (_, at): [string, Metric] => [
     `container.resources.metric_${at}`,
     { kind: at % 5 === 0 ? 'updowncounter' : 'counter', unit: 's', description: 'Bench.' },

@@ -30,12 +30,21 @@ export type Docker = {
   ): Promise<Container>
   /** Kills and removes. */
   remove(...containers: Container[]): Promise<void>
+  /** Removes all that is left. */
+  close(): Promise<void>
 }
 
 let count = 0
 
-/** `area` goes first in every name. `host` is another daemon's socket, `unix:///…`. */
+/** Closed when the test ends. */
 export async function startDocker(t: TestContext, area: string, host?: string): Promise<Docker> {
+  const docker = await openDocker(area, host)
+  atEnd(t, () => docker.close())
+  return docker
+}
+
+/** `area` goes first in every name. `host` is another daemon's socket, `unix:///…`. */
+export async function openDocker(area: string, host?: string): Promise<Docker> {
   const command = promisify(execFile)
   const ours = `leadline.test=${process.pid}-${++count}`
   const daemon = host === undefined ? [] : ['-H', host]
@@ -45,10 +54,6 @@ export async function startDocker(t: TestContext, area: string, host?: string): 
   }
   const name = (label: string) => `leadline-${area}-${process.pid}-${++count}-${label}`
   const image = await importImage(daemon)
-  atEnd(t, async () => {
-    const left = await docker('ps', '--all', '--quiet', '--filter', `label=${ours}`)
-    if (left !== '') await docker('rm', '--force', ...left.split('\n'))
-  })
   return {
     image,
     docker,
@@ -62,6 +67,10 @@ export async function startDocker(t: TestContext, area: string, host?: string): 
     },
     async remove(...containers) {
       if (containers.length > 0) await docker('rm', '--force', ...containers.map(({ id }) => id))
+    },
+    async close() {
+      const left = await docker('ps', '--all', '--quiet', '--filter', `label=${ours}`)
+      if (left !== '') await docker('rm', '--force', ...left.split('\n'))
     },
   }
 }

@@ -1,6 +1,6 @@
 // Takes damaged netlink datagrams apart, under the address sanitizer: every view must lie inside what arrived, and
 // every walk must end. Arguments: the number of mutations, then files with datagrams that the kernel really sent.
-#include "../../native/netlink_message.h"
+#include "../../native/netlink_exchange.h"
 
 #include <linux/taskstats.h>
 
@@ -41,12 +41,40 @@ void WalkAttributes(View list, int depth) {
   }
 }
 
+// What we hand to JavaScript is in order, whatever came.
+void WalkCopied(View copied) {
+  while (const auto message = netlink::NextMessage(copied)) {
+    if (message->sequence != 7) Fail("another sequence number");
+    Touch(message->payload);
+  }
+  if (!copied.empty()) Fail("something was copied that is no message");
+}
+
+// As requests: what is cut off or padded wrongly is none.
+void WalkRequests(View bytes) {
+  for (size_t at = 0; at < bytes.size();) {
+    const auto request = netlink::RequestAt(bytes, at);
+    if (!request) return;
+    if (request->length < sizeof(nlmsghdr) || request->at + request->length > bytes.size()) Fail("no whole request");
+    Touch(bytes.subspan(request->at, request->length));
+    at += request->length;
+  }
+}
+
 void Walk(View datagram) {
+  std::vector<uint8_t> copied;
+  WalkRequests(datagram);
   const size_t most = datagram.size() / sizeof(nlmsghdr);
   size_t steps = 0;
   while (const auto message = netlink::NextMessage(datagram)) {
     if (++steps > most) Fail("a datagram has no end");
     Touch(message->payload);
+    // As other families have it: their own header, then attributes.
+    for (const size_t header : {size_t{4}, size_t{8}, size_t{72}}) {
+      if (message->payload.size() >= header) WalkAttributes(message->payload.subspan(header), 3);
+    }
+    if (!netlink::IsLast(*message) && (message->flags & NLM_F_MULTI) == 0) Fail("a message that nothing follows is the last");
+    netlink::AppendMessage(copied, *message, 7);
     if (const auto number = netlink::ErrorNumber(*message); number && (*number < 0 || *number > 4095)) {
       Fail("an error number that is none");
     }
@@ -60,6 +88,7 @@ void Walk(View datagram) {
       if (stats) Touch(*stats);
     }
   }
+  WalkCopied(copied);
 }
 
 // Bits, bytes, lengths and cuts; the headers in front more often than the rest.

@@ -470,3 +470,35 @@ test('nothing is kept of a thousand containers that came and went', () => {
   assert.equal(table.size, 0)
   assert.deepEqual(values(table), [])
 })
+
+test('a series that is waited for stays beyond its time until it is delivered', () => {
+  let nowMs = 10_000
+  const table = createTable({ view: OTEL, forgetAfterMs: 1000, now: () => nowMs, maxHeld: () => 1 })
+  const dead = [cgroup(1), cgroup(2)]
+  table.apply(batch(dead.map((subject) => point({ subject, value: 5, attributes: { id: String(subject.id) } }))))
+  for (const subject of dead) subject.endedMs = nowMs
+  nowMs += 2000
+  assert.equal(table.forget(), 1)
+  assert.equal(table.lost, 1)
+  const [left, ...others] = table.undelivered()
+  assert.equal(others.length, 0)
+  assert.equal(left?.value, 5)
+  table.deliver([left?.slot ?? -1], table.generation)
+  assert.deepEqual([...table.undelivered()], [])
+  assert.equal(table.forget(), 1)
+  assert.equal(table.size, 0)
+})
+
+test('a number that came while the one before was on its way is undelivered', () => {
+  const table = createTable({ view: OTEL, now: () => 10_000 })
+  const subject = cgroup(1)
+  table.apply(batch([point({ subject, value: 1 })]))
+  const [row] = table.undelivered()
+  const { generation } = table
+  table.apply(batch([point({ subject, value: 2 })]))
+  table.deliver([row?.slot ?? -1], generation)
+  assert.deepEqual(
+    [...table.undelivered()].map(({ value }) => value),
+    [2],
+  )
+})

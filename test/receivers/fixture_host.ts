@@ -1,9 +1,10 @@
 // A host whose cgroup file systems are folders of the checkout, and what one collection of a receiver brings there.
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync, readFileSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { createNoopMeter } from '@opentelemetry/api'
 import type { Cgroup, Container, Host } from '../../receivers/host/host.ts'
 import { readLayout } from '../../receivers/host/layout.ts'
+import type { Namespaces } from '../../receivers/host/namespaces.ts'
 import type { ReceiverDefinition } from '../../receivers/receiver.ts'
 import { listeningLog } from './quiet.ts'
 
@@ -45,8 +46,28 @@ export function fixtureHost({ cgroups: root, containers, others = [], files = {}
     },
     refresh: async () => {},
     onMembers: () => () => {},
+    namespaces: ownNamespaceOnly(),
     read: (path) => files[path] ?? (existsSync(path) ? readFileSync(path, 'latin1') : undefined),
     stop: async () => {},
+  }
+}
+
+/** Fixtures have no processes. */
+function ownNamespaceOnly(): Namespaces {
+  const own = statSync('/proc/self/ns/net').ino
+  return {
+    initial: own,
+    own,
+    living: () => [{ netns: own, pid: process.pid }],
+    has: (netns) => netns === own,
+    of: () => undefined,
+    open: () => undefined,
+    within: (netns, use) => (netns === own ? use(undefined) : undefined),
+    seen: () => {},
+    onEnd: () => () => {},
+    refresh: async () => {},
+    refused: 0,
+    stop: () => {},
   }
 }
 

@@ -29,7 +29,7 @@ export default defineExporter({
     const_labels: z._default(z.record(z.string(), z.string()), {}),
   }),
 
-  create(config, { host, log, collect }) {
+  create(config, { host, log, collect, id }) {
     const { machineId, systemUuid } = host.identity
     // The peer puts both on everything, empty when the machine does not tell.
     const constant: Attributes = { machine_id: machineId, system_uuid: systemUuid, ...config.const_labels }
@@ -73,11 +73,11 @@ export default defineExporter({
           },
         })
         const series = meter.createObservableGauge('otelcol_exporter_series', { description: 'Series that are held.' })
-        series.addCallback((result) => result.observe(table.size, { exporter: 'prometheus' }))
+        series.addCallback((result) => result.observe(table.size, { exporter: id }))
         const refused = meter.createObservableCounter('otelcol_exporter_refused_metric_points', {
           description: 'Points that the table did not take.',
         })
-        refused.addCallback((result) => result.observe(table.refused, { exporter: 'prometheus' }))
+        refused.addCallback((result) => result.observe(table.refused, { exporter: id }))
       },
       url() {
         const name = where.host.includes(':') ? `[${where.host}]` : where.host

@@ -1,0 +1,304 @@
+// Where a connection really goes: what was dialled is followed through the address translation of the socket's own
+// network namespace and then of the host's, by conntrack. Tuples are compared, not status bits: IPVS sets none.
+import { type Netlink, type NetlinkOptions, openNetlink } from '../../native/index.ts'
+import { type Capability, hasCapability } from '../capabilities.ts'
+import type { Logger } from '../receiver.ts'
+import { isLoopback, unmapped } from './address.ts'
+import {
+  askConntrack,
+  type ConntrackEntry,
+  conntrackEntries,
+  countConntrack,
+  IPPROTO_TCP,
+  isTranslated,
+  NETLINK_NETFILTER,
+  NFNLGRP_CONNTRACK_NEW,
+  type Tuple,
+} from './conntrack.ts'
+import { translatedTcpFilter } from './conntrack_filter.ts'
+import { openNamespaceIds } from './namespace_ids.ts'
+import type { Namespaces } from './namespaces.ts'
+import { datagrams } from './netlink.ts'
+
+/** A TCP connection as its socket has it. IPv4 in IPv6 addresses is taken for the IPv4 it is. */
+export type Connection = Tuple & {
+  /** The network namespace of the socket. */
+  readonly netns: number
+  /** When it was dialled, milliseconds since the epoch. With it, what was heard since then saves asking. */
+  readonly openedMs?: number
+}
+
+export type Resolution =
+  /** Somebody else answers. */
+  | { readonly state: 'translated'; readonly address: Uint8Array; readonly port: number }
+  /** An entry says that who was dialled answers. */
+  | { readonly state: 'direct' }
+  /** No entry: not tracked anywhere, or over for so long that it was forgotten (10 s after a reset, else 120 s). */
+  | { readonly state: 'untracked' }
+  /** We were not allowed to ask, or the namespace is gone. */
+  | { readonly state: 'unknown' }
+
+/** A new connection whose destination was translated. */
+export type Translation = {
+  /** The namespace that did it; undefined for one that we do not know. */
+  readonly netns: number | undefined
+  /** As it came there: from a container that is the tuple of its socket, unless its own namespace translated it before. */
+  readonly original: Tuple
+  readonly actual: { readonly address: Uint8Array; readonly port: number }
+}
+
+export type Heard = {
+  readonly translations: readonly Translation[]
+  /** True when translations were lost since the last call: what was learnt from them may be out of date. */
+  readonly lost: boolean
+}
+
+export type Nat = {
+  /** Follows each connection. Asking costs about 5 µs each; the more at once, the cheaper. */
+  resolve(connections: readonly Connection[]): Resolution[]
+  /** New connections that were translated since the last call. Call it several times a second. */
+  heard(): Heard
+  /** Whether new connections are heard of: of the host's namespace, and of those that have an id there. */
+  readonly hears: 'all' | 'host' | 'none'
+  /** Since the start. For own telemetry. */
+  counts(): { readonly asked: number; readonly saved: number; readonly lostEvents: number; readonly overflows: number }
+  stop(): void
+}
+
+/** A storm of 18 000 connections a second was heard in full with this (kernel's default: 208 KiB). */
+const BUFFER_BYTES = 8 * 1024 * 1024
+/** Between two calls of heard(). */
+const MOST_PENDING = 16_384
+const REMEMBERED = 16_384
+/** So long a namespace that tracks nothing is not asked again. One that would be heard of is asked again when it is. */
+const UNTRACKED_MS = 2_000
+const UNTRACKED_AND_HEARD_MS = 30_000
+
+type Actual = { readonly tuple: Tuple; readonly atMs: number }
+
+type Options = {
+  /** False for somebody who only asks now and then: nothing is heard then. True by default. */
+  readonly listen?: boolean
+}
+
+/** Never throws: what is not permitted is told once in the log with its remedy, and resolves to `unknown`. */
+export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = true }: Options = {}): Nat {
+  const told = new Set<string>()
+  const inHost = open('follow connections through address translation', {})
+  const listening = wanted ? listen() : undefined
+  const ids = listening && openNamespaceIds(namespaces)
+  const recent = new Map<string, Actual>()
+  const untrackedUntilMs = new Map<number, number>()
+  let pending: Translation[] = []
+  let lost = false
+  const counts = { asked: 0, saved: 0, lostEvents: 0, overflows: 0 }
+  const stopForgetting = namespaces.onEnd((netns) => untrackedUntilMs.delete(netns))
+
+  function open(doing: string, options: Partial<NetlinkOptions>) {
+    try {
+      const netlink = namespaces.within(namespaces.initial, (namespace) =>
+        openNetlink({ protocol: NETLINK_NETFILTER, ...options, ...(namespace !== undefined && { namespace }) }),
+      )
+      if (netlink === undefined) tell(doing, "the host's network namespace cannot be opened", 'grant CAP_SYS_PTRACE')
+      return netlink
+    } catch (error) {
+      tell(doing, (error as Error).message, remedy(error))
+      return undefined
+    }
+  }
+
+  /** Each remedy once. */
+  function tell(doing: string, reason: string, fix: string): void {
+    if (told.has(fix)) return
+    told.add(fix)
+    log.warn(`cannot ${doing}`, { reason, fix })
+  }
+
+  function listen(): { netlink: Netlink; all: boolean } | undefined {
+    const options = { groups: [NFNLGRP_CONNTRACK_NEW], bufferBytes: BUFFER_BYTES, filter: translatedTcpFilter() }
+    const all = open('hear of new translations in the network namespaces of containers', {
+      ...options,
+      allNamespaces: true,
+    })
+    if (all !== undefined) return { netlink: all, all: true }
+    const netlink = open('hear of new translations', options)
+    return netlink && { netlink, all: false }
+  }
+
+  function hear(): void {
+    if (listening === undefined || ids === undefined) return
+    ids.refresh()
+    const heard = listening.netlink.drain()
+    const atMs = Date.now()
+    counts.overflows += heard.overflows
+    counts.lostEvents += heard.lost
+    if (heard.overflows > 0 || heard.lost > 0) {
+      lost = true
+      recent.clear()
+    }
+    for (const { namespaceId, at, end } of datagrams(heard.datagrams)) {
+      for (const entry of conntrackEntries(heard.datagrams, at, end)) {
+        const netns = ids.netns(namespaceId)
+        if (netns !== undefined) untrackedUntilMs.delete(netns)
+        if (entry.protocol === IPPROTO_TCP && isTranslated(entry)) note(netns, entry, atMs)
+      }
+    }
+  }
+
+  function note(netns: number | undefined, entry: ConntrackEntry, atMs: number): void {
+    if (pending.length < MOST_PENDING) {
+      const { source: address, sourcePort: port } = entry.reply
+      pending.push({ netns, original: entry.original, actual: { address, port } })
+    } else lost = true
+    if (netns === undefined) return
+    const key = keyOf(netns, entry.original)
+    recent.delete(key)
+    recent.set(key, { tuple: onwards(entry), atMs })
+    if (recent.size > REMEMBERED) for (const oldest of recent.keys()) return void recent.delete(oldest)
+  }
+
+  /** What was heard of this very connection: a tuple is used again, so nothing older than the connection counts. */
+  function remembered(netns: number, tuple: Tuple, openedMs: number | undefined): Tuple | undefined {
+    if (openedMs === undefined) return undefined
+    const found = recent.get(keyOf(netns, tuple))
+    return found !== undefined && found.atMs >= openedMs ? found.tuple : undefined
+  }
+
+  function askInside(netlink: Netlink, netns: number, tuples: readonly Tuple[]): (ConntrackEntry | undefined)[] {
+    const entries = askConntrack(netlink, tuples)
+    const tracks = entries.some((entry) => entry !== undefined) || countConntrack(netlink) !== 0
+    const isHeard = listening?.all === true && ids?.isNamed(netns) === true
+    if (!tracks) untrackedUntilMs.set(netns, performance.now() + (isHeard ? UNTRACKED_AND_HEARD_MS : UNTRACKED_MS))
+    return entries
+  }
+
+  /** Entries in one namespace; undefined when it could not be asked. */
+  function ask(netns: number, tuples: readonly Tuple[]): (ConntrackEntry | undefined)[] | undefined {
+    if (tuples.length === 0) return []
+    counts.asked += tuples.length
+    try {
+      if (netns === namespaces.initial) return inHost && askConntrack(inHost, tuples)
+      return namespaces.within(netns, (namespace) => {
+        const netlink = openNetlink({ protocol: NETLINK_NETFILTER, ...(namespace !== undefined && { namespace }) })
+        try {
+          return askInside(netlink, netns, tuples)
+        } finally {
+          netlink.close()
+        }
+      })
+    } catch (error) {
+      const where = netns === namespaces.initial ? '' : ' in the network namespaces of containers'
+      tell(`follow connections through address translation${where}`, (error as Error).message, remedy(error))
+      return undefined
+    }
+  }
+
+  type Way = { tuple: Tuple; readonly connection: Connection; state: Resolution['state'] }
+
+  /** What has no two addresses of one family is no tuple to ask about. */
+  function start(connection: Connection): Way {
+    const tuple = plain(connection)
+    const { source, destination } = tuple
+    const whole = source.length === destination.length && (source.length === 4 || source.length === 16)
+    return { tuple, connection, state: whole ? 'untracked' : 'unknown' }
+  }
+
+  /** One hop for all of these connections, in the namespace that is given. */
+  function follow(ways: readonly Way[], netns: number): void {
+    const toAsk = ways.filter((way) => {
+      const heard = remembered(netns, way.tuple, way.connection.openedMs)
+      if (heard === undefined) return true
+      counts.saved++
+      Object.assign(way, { tuple: heard, state: 'translated' })
+      return false
+    })
+    const entries = ask(
+      netns,
+      toAsk.map(({ tuple }) => tuple),
+    )
+    for (const [i, way] of toAsk.entries()) {
+      const entry = entries?.[i]
+      if (entries === undefined) {
+        if (way.state === 'untracked') way.state = 'unknown'
+      } else if (entry !== undefined) {
+        if (isTranslated(entry)) way.state = 'translated'
+        else if (way.state !== 'translated') way.state = 'direct'
+        way.tuple = onwards(entry)
+      }
+    }
+  }
+
+  return {
+    resolve(connections) {
+      hear()
+      const ways = connections.map(start)
+      const whole = ways.filter(({ state }) => state !== 'unknown')
+      for (const [netns, inside] of Map.groupBy(whole, ({ connection }) => connection.netns)) {
+        if (netns === namespaces.initial) continue
+        // One that the host heard of under the socket's tuple came there as it was dialled.
+        const own = inside.filter(
+          ({ tuple, connection }) => !remembered(namespaces.initial, tuple, connection.openedMs),
+        )
+        if (performance.now() >= (untrackedUntilMs.get(netns) ?? 0)) follow(own, netns)
+      }
+      // What stays on a loopback device never comes to the host's namespace, where its like may mean something else.
+      follow(
+        whole.filter(
+          ({ tuple, connection }) => connection.netns === namespaces.initial || !isLoopback(tuple.destination),
+        ),
+        namespaces.initial,
+      )
+      return ways.map(resolution)
+    },
+    heard() {
+      hear()
+      const heard = { translations: pending, lost }
+      pending = []
+      lost = false
+      return heard
+    },
+    hears: listening === undefined ? 'none' : listening.all ? 'all' : 'host',
+    counts: () => ({ ...counts }),
+    stop() {
+      stopForgetting()
+      inHost?.close()
+      listening?.netlink.close()
+      ids?.close()
+    },
+  }
+
+  function resolution({ state, tuple }: Way): Resolution {
+    if (state !== 'translated') return { state }
+    return { state, address: tuple.destination, port: tuple.destinationPort }
+  }
+}
+
+/** As the connection goes on from there: who answers is where it goes, and whom they answer is where it comes from. */
+function onwards({ reply }: ConntrackEntry): Tuple {
+  return {
+    source: reply.destination,
+    sourcePort: reply.destinationPort,
+    destination: reply.source,
+    destinationPort: reply.sourcePort,
+  }
+}
+
+function plain({ source, sourcePort, destination, destinationPort }: Tuple): Tuple {
+  return { source: unmapped(source), sourcePort, destination: unmapped(destination), destinationPort }
+}
+
+function keyOf(netns: number, { source, sourcePort, destination, destinationPort }: Tuple): string {
+  const text = (address: Uint8Array) =>
+    Buffer.from(address.buffer, address.byteOffset, address.length).toString('latin1')
+  return `${netns} ${sourcePort} ${destinationPort} ${text(source)}${text(destination)}`
+}
+
+function remedy(error: unknown): string {
+  const { code, syscall } = error as NodeJS.ErrnoException
+  if (code !== 'EPERM') return 'modprobe nf_conntrack_netlink, or a kernel with CONFIG_NF_CT_NETLINK'
+  const wanted: readonly Capability[] = syscall === 'setns' ? ['SYS_ADMIN'] : ['NET_ADMIN', 'NET_BROADCAST']
+  const missing = wanted.filter((capability) => !hasCapability(capability)).map((capability) => `CAP_${capability}`)
+  // In a user namespace of its own a container may hold them all, and yet not be allowed to.
+  if (missing.length === 0) return 'run as root of the host, not in a user namespace'
+  return `grant ${missing.join(' and ')}, or run as root`
+}

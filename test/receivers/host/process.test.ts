@@ -1,0 +1,59 @@
+// /proc/PID/stat and /proc/PID/cgroup as kernels write them, and as somebody who chose his own comm would have them.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { test } from 'node:test'
+import { cgroupPath, processCgroup, processId, startTicks } from '../../../receivers/host/process.ts'
+
+const after = 'S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 10 11'
+
+test('the start is field 22, whatever the program is called', () => {
+  for (const comm of ['sh', 'a b', 'a) S 1 2', '((', ') ', 'new\nline', '']) {
+    assert.equal(startTicks(`42 (${comm}) ${after}`), 987654, comm)
+  }
+  for (const wrong of ['', '42', '42 (sh)', '42 (sh) S 1 2', `42 (sh) ${after.replace('987654', 'x')}`]) {
+    assert.equal(startTicks(wrong), undefined, wrong)
+  }
+})
+
+test('a living process is told apart from those that had its pid before', () => {
+  const own = processId('/proc', process.pid)
+  assert.equal(own?.pid, process.pid)
+  const seconds = Number(readFileSync('/proc/uptime', 'latin1').split(' ')[0]) - (own?.startTicks ?? 0) / 100
+  assert.ok(Math.abs(seconds - process.uptime()) < 5, `${seconds} s`)
+  assert.equal(processId('/proc', 4_194_305), undefined)
+})
+
+test('the path in a hierarchy is found by its controller, with all that may be in it', () => {
+  const hybrid = `12:cpu,cpuacct:/docker/a:b:c
+3:name=systemd:/system.slice/x.service
+2:memory:/docker/memory
+1:cpuset:/
+0::/docker/ünified space`
+  const rows: Readonly<Record<string, string | undefined>> = {
+    cpu: '/docker/a:b:c',
+    cpuacct: '/docker/a:b:c',
+    'name=systemd': '/system.slice/x.service',
+    memory: '/docker/memory',
+    cpuset: '/',
+    '': '/docker/ünified space',
+    systemd: undefined,
+    mem: undefined,
+  }
+  for (const [controller, expected] of Object.entries(rows)) assert.equal(cgroupPath(hybrid, controller), expected)
+  assert.equal(cgroupPath('0::/a (deleted)\n', ''), '/a (deleted)')
+  for (const wrong of ['', '\n', '0', ':', 'no colon at all']) assert.equal(cgroupPath(wrong, 'memory'), undefined)
+})
+
+test('the kernel’s own line of a real process is read', async () => {
+  const child = spawn('sleep', ['30'])
+  try {
+    const text = readFileSync(`/proc/${child.pid}/cgroup`, 'utf8')
+    const line = text.split('\n').find((one) => one !== '') ?? ''
+    const [, controllers = '', path] = line.split(':')
+    assert.equal(processCgroup('/proc', child.pid ?? 0, controllers.split(',')[0] ?? ''), path)
+  } finally {
+    child.kill('SIGKILL')
+  }
+  assert.equal(processCgroup('/proc', 4_194_305, ''), undefined)
+})
