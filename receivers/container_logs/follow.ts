@@ -51,6 +51,8 @@ export type Follower = {
   /** Whether nothing more is written: then it ends when all has been read. */
   finish(ending: boolean): void
   readonly finished: boolean
+  /** It looks for files, and knows in a moment more. */
+  readonly settling: boolean
   /** Whether a file was found. */
   readonly begun: boolean
   readonly lagBytes: number
@@ -136,7 +138,12 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
   async function truncated(file: LogFile): Promise<void> {
     counts.truncations++
     const { offset, tail, readModifiedMs } = file
-    const found = await filesFrom(path, { id: undefined, offset, tail, modifiedMs: readModifiedMs }, chain)
+    const before = files[files.indexOf(file) - 1]
+    // Of what was not begun only its place is known: after the file before it.
+    const found =
+      offset === 0 && before !== undefined
+        ? await filesFrom(path, placeAtEnd(before), chain, before)
+        : await filesFrom(path, { id: undefined, offset, tail, modifiedMs: readModifiedMs }, chain)
     if (found.found) {
       for (const one of found.files.slice(0, -1)) one.rotatedMs = Date.now()
       files.splice(files.indexOf(file), 1, ...found.files)
@@ -311,8 +318,10 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
         else if (finishingMs !== undefined && nowMs - finishingMs > GRACE_MS) close()
         return false
       }
-      if (seen !== undefined && isSameFile(seen, current)) note(current, seen.size, seen.modifiedMs, nowMs)
-      else {
+      if (seen !== undefined && isSameFile(seen, current)) {
+        if (current.offset === 0 && seen.size < current.size) settle(() => truncated(current))
+        note(current, seen.size, seen.modifiedMs, nowMs)
+      } else {
         look(current, nowMs)
         if (seen !== undefined) settle(() => rotate(current))
       }
@@ -344,6 +353,9 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
     },
     get finished() {
       return finished
+    },
+    get settling() {
+      return settling
     },
     get begun() {
       return files.length > 0

@@ -167,6 +167,7 @@ export function createLog(found: FoundLog, context: LogContext): Log {
       return refused || (follower?.finished ?? false)
     },
     get young() {
+      if (follower?.settling) return true
       return !(follower?.begun ?? false) && Date.now() - addedMs < YOUNG_MS
     },
     get counts() {

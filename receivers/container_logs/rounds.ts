@@ -9,7 +9,7 @@ export type Readable = {
   readShare(): boolean
   /** It is let go of. */
   readonly finished: boolean
-  /** Its first lines are about to come, so it is looked at often. */
+  /** Its first lines, or its next file, are about to come, so it is looked at often. */
   readonly young: boolean
 }
 

@@ -134,6 +134,22 @@ test('copied and truncated, with lines that nobody had read before', async (t) =
   assert.deepEqual([counts.truncations, counts.gaps], [1, 0])
 })
 
+test('truncated again before anything of it was read', async (t) => {
+  const log = setUp(t)
+  log.write(10)
+  const follower = await log.read()
+  shift(log.path, 1)
+  log.write(20)
+  follower.poll(Date.now()) // sees the rotation, and opens what is there
+  await sleep(50)
+  renameSync(`${log.path}.1`, `${log.path}.2`)
+  copyFileSync(log.path, `${log.path}.1`)
+  truncateSync(log.path)
+  log.write(5)
+  await log.read(200)
+  log.check()
+})
+
 test('truncated without a copy is a gap, and reading goes on', async (t) => {
   const log = setUp(t)
   log.write(10)
