@@ -6,6 +6,8 @@ import type {
   BpfOptions,
   Echo,
   FileContents,
+  Journal,
+  JournalOptions,
   Netlink,
   NetlinkOptions,
   OpenFiles,
@@ -16,10 +18,12 @@ import { addonPath } from './paths.ts'
 type Addon = {
   readonly BpfObject: new (object: Uint8Array, options: BpfOptions) => BpfObject
   readonly Echo: new () => Echo
+  readonly Journal: new (options: JournalOptions) => Journal
   readonly Netlink: new (options: NetlinkOptions) => Netlink
   readonly OpenFiles: new (paths: readonly string[]) => OpenFiles
   readonly Taskstats: new () => Taskstats
   exitWithin(code: number, seconds: number): void
+  openDirectoryIn(root: string, path: string): number
   readFiles(paths: readonly string[]): FileContents
 }
 

@@ -183,6 +183,36 @@ export type OpenFiles = {
   close(): void
 }
 
+export type JournalOptions = {
+  /** A directory of journal files. */
+  readonly directory?: string
+  /** Else: where a system's root is mounted, whose persistent and volatile journals are read. Else: our own system's. */
+  readonly root?: string
+  /** Names of the fields that `read` hands over, `MESSAGE`, `_SYSTEMD_UNIT`. */
+  readonly fields: readonly string[]
+  /** `head`, `tail` (what comes from now on), or a cursor: what comes after it. */
+  readonly start: string
+}
+
+export type JournalEntries = {
+  readonly count: number
+  /** Of the last entry; '' where there is none. */
+  readonly cursor: string
+  /**
+   * For each entry u64 microseconds since the epoch, then for each field u32 length (2^32-1: the entry does not have
+   * it) and its bytes, which may be any.
+   */
+  readonly entries: Buffer
+}
+
+/** A systemd journal, read by libsystemd. It is also closed when it is collected, and when its thread ends. */
+export type Journal = {
+  /** What has come since the last call: at most `maxEntries`, and no more after `maxBytes`. Never waits. */
+  read(maxEntries: number, maxBytes: number): JournalEntries
+  /** Safe to call twice; reading throws afterwards. */
+  close(): void
+}
+
 /**
  * Opens an object file from memory, sets what the options say and loads the named programs. Attaches nothing.
  * Throws a BpfError when the kernel refuses, and a TypeError for a program, constant or map that the object lacks.
@@ -229,6 +259,21 @@ export function readFiles(paths: readonly string[]): FileContents {
 export function openFiles(paths: readonly string[]): OpenFiles {
   const { OpenFiles } = addon()
   return new OpenFiles(paths)
+}
+
+/**
+ * Opens a directory as a process with that root would see it (`/proc/PID/root`), and returns its descriptor, which the
+ * caller closes. No link leads out of the root (openat2(2), RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS; ENOSYS before
+ * Linux 5.6). The descriptor is a place only (O_PATH): `/proc/self/fd/N/name` are its files.
+ */
+export function openDirectoryIn(root: string, path: string): number {
+  return addon().openDirectoryIn(root, path)
+}
+
+/** Throws with code ENOENT and syscall dlopen where there is no libsystemd.so.0. */
+export function openJournal(options: JournalOptions): Journal {
+  const { Journal } = addon()
+  return new Journal(options)
 }
 
 /** How long Node may take to end its threads. With the eight seconds of a shutdown it stays below `docker stop`'s ten. */

@@ -7,6 +7,8 @@ type Requirement =
   | 'root'
   | 'addon'
   | 'docker'
+  | 'containerd'
+  | 'journald'
   | 'bpf'
   | 'go'
   | 'promtool'
@@ -26,6 +28,9 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
     spawnSync('docker', ['info'], { stdio: 'ignore', timeout: 10_000 }).status === 0
       ? undefined
       : 'needs a Docker daemon: start dockerd',
+  containerd: () =>
+    spawnSync('containerd', ['--version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs containerd and ctr',
+  journald: () => (existsSync('/lib/systemd/systemd-journald') ? undefined : 'needs systemd-journald (apt: systemd)'),
   bpf: () => (existsSync('/sys/kernel/btf/vmlinux') ? undefined : 'needs a kernel with BTF'),
   go: () => (spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs Go'),
   promtool: () =>

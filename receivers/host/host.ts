@@ -3,6 +3,7 @@
 
 import type { Namespaces } from './namespaces.ts'
 import type { Peers } from './peers.ts'
+import type { RuntimeLogs } from './runtime_logs.ts'
 
 /** A control group of the canonical tree: the v2 tree where one is mounted, else a v1 hierarchy. */
 export type Cgroup = {
@@ -91,6 +92,12 @@ export interface Host {
   cgroup(id: number): Cgroup | undefined
   /** By path in the canonical tree, living ones only. */
   cgroupAt(path: string): Cgroup | undefined
+  /** Processes that are in a cgroup now, not in those below it. */
+  members?(cgroup: Cgroup): readonly number[]
+  /** Where proc shows the host's processes. */
+  readonly proc?: string
+  /** Where runtimes keep the logs of containers. */
+  readonly logs?: RuntimeLogs
   /** The cgroup a process is in now, by /proc; undefined when the process is gone. */
   cgroupOf(pid: number): Cgroup | undefined
   /** Living containers, with their top cgroup. Those whose runtime has not answered yet are left out. */

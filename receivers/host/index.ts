@@ -3,7 +3,9 @@ import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../receiver.ts'
 import { openBirths } from './births.ts'
+import { bundleSource } from './bundles.ts'
 import { membersOf, watchCgroups } from './cgroups.ts'
+import { placeOf } from './container_path.ts'
 import { createContainers } from './containers.ts'
 import { dockerSource } from './docker.ts'
 import type { Host } from './host.ts'
@@ -51,9 +53,10 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
     log,
     onChange: (id) => containers.changed(id),
   })
+  const bundles = bundleSource(rootPath, 2 * settings.remember)
   const containers = createContainers({
     tree,
-    sources: [docker],
+    sources: [docker, bundles],
     units: systemdSource({ rootPath, timeoutMs: settings.systemd.timeout, negativeMs: settings.negative_cache }),
     skipSystemUnits: settings.systemd.skip_system_units,
     texts,
@@ -85,6 +88,35 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
       await Promise.race([containers.settled(), sleep(deadlineMs, undefined, { ref: false })])
     },
     onMembers: (listener) => tree.onMembers(listener),
+    members: ({ path }) => membersOf(layout.root + path),
+    proc,
+    logs: {
+      follow(listener) {
+        let isOver = false
+        const stopDocker = docker.followLogs((log) => listener({ ...log, path: log.path && rootPath + log.path }))
+        tree.onChange((cgroup) => {
+          const placed = isOver || cgroup.endedMs !== undefined ? undefined : placeOf(cgroup.path)
+          const log = placed?.top === cgroup.path ? bundles.logOf(placed) : undefined
+          if (log) listener(log)
+        })
+        return () => {
+          isOver = true
+          stopDocker()
+        }
+      },
+      cgroupOf(id) {
+        const known = containers.topOf(id)
+        if (known === undefined) births?.drain()
+        return known ?? containers.topOf(id)
+      },
+      cgroupAt: (path) => tree.find(path),
+      recall(ended) {
+        tree.born(ended)
+        const cgroup = tree.byId(ended.id)
+        return cgroup?.endedMs === undefined ? undefined : cgroup
+      },
+      labelsOf: (cgroup) => containers.labelsOf(cgroup),
+    },
     namespaces,
     read,
     counts: () => ({
@@ -98,7 +130,7 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
       births?.stop()
       namespaces.stop()
       tree.stop()
-      await docker.stop()
+      await Promise.all([docker.stop(), bundles.stop()])
     },
   }
 }

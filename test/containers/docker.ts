@@ -12,7 +12,7 @@ import { buildTool } from '../tools/build.ts'
 const BUSYBOX = '/bin/busybox'
 const APPLETS = ['sh', 'sleep', 'echo', 'cat', 'true', 'yes', 'dd', 'nc', 'wget', 'seq', 'usleep', 'kill', 'ls']
 /** C programs of test/tools; in the image they are /bin/burner and so on. */
-const TOOLS = ['burner', 'connections', 'latency', 'fork_storm']
+const TOOLS = ['burner', 'connections', 'latency', 'fork_storm', 'log_writer']
 
 export type Container = { readonly id: string; readonly name: string }
 

@@ -1,0 +1,169 @@
+// The systemd journal: what units write, what the kernel says, and containers whose runtime writes into it.
+import { openJournal } from '../../native/index.ts'
+import type { Cgroup, Host } from '../host/host.ts'
+import type { LogChunk, LogSink, LogStream } from '../logs.ts'
+import type { Logger, Subject } from '../receiver.ts'
+import type { Checkpoints } from './checkpoints.ts'
+import { STDOUT_STDERR } from './docker_logs.ts'
+import { holdLines } from './formats/held.ts'
+import { decodeEntries, type Entry, FIELDS } from './journal_entries.ts'
+import { append, createDecoded, type Decoded, endLine, type Lines, NEWLINE } from './lines.ts'
+import type { Selected } from './selection.ts'
+import type { Totals } from './totals.ts'
+
+type Options = {
+  readonly host: Host
+  readonly log: Logger
+  readonly sink: LogSink
+  readonly totals: Totals
+  readonly checkpoints: Checkpoints | undefined
+  readonly directory: string
+  readonly startAt: 'beginning' | 'end'
+  readonly maxLineBytes: number
+  readonly select: (cgroup: Cgroup) => Selected
+  readonly failed: (error: Error) => void
+}
+
+const EVERY_MS = 250
+/** About two milliseconds' worth. */
+const AT_ONCE = 500
+const AT_ONCE_BYTES = 1 << 20
+/** Docker's priorities tell the output, not how grave a line is. */
+const STDERR_PRIORITY = 3
+const LONGEST_PIECE_MS = 10_000
+const MOST_WRITERS = 10_000
+
+type Writer = { readonly streams: Record<'stdout' | 'stderr', LogStream>; readonly isContainer: boolean }
+type Batch = Map<Writer, Decoded>
+
+/** Returns what ends it. */
+export function readJournal(options: Options): () => void {
+  const { host, log, checkpoints, directory, startAt, maxLineBytes, failed } = options
+  const key = `journal/${directory}`
+  const writers = new Map<Subject, Map<string, Writer>>()
+  const held = new Map<string, ReturnType<typeof holdLines>>()
+  let lastPieceMs = 0
+  let stopped = false
+  let timer: NodeJS.Timeout | undefined
+
+  function open() {
+    const start = checkpoints?.read(key)?.cursor ?? (startAt === 'end' ? 'tail' : 'head')
+    const root = (host.proc ?? '/proc').slice(0, -'/proc'.length)
+    return openJournal({ fields: FIELDS, start, ...(directory ? { directory } : root ? { root } : {}) })
+  }
+
+  function subjectOf({ transport, container, cgroup, unit }: Entry): Subject | undefined {
+    if (transport === 'kernel') return host.node
+    if (container !== '') return host.logs?.cgroupOf(container)
+    return (
+      (cgroup === '' ? undefined : host.logs?.cgroupAt(cgroup)) ??
+      (unit === '' ? undefined : host.logs?.cgroupAt(`/system.slice/${unit}`))
+    )
+  }
+
+  function writerOf(subject: Subject, isContainer: boolean): Writer {
+    const source = isContainer ? STDOUT_STDERR : 'journald'
+    const known = writers.get(subject)?.get(source)
+    if (known !== undefined) return known
+    if (writers.size > MOST_WRITERS) writers.clear()
+    const stream = (output: 'stdout' | 'stderr'): LogStream => ({ subject, source, ...(isContainer && { output }) })
+    const made = { streams: { stdout: stream('stdout'), stderr: stream('stderr') }, isContainer }
+    writers.set(subject, (writers.get(subject) ?? new Map()).set(source, made))
+    return made
+  }
+
+  function sort(entries: Iterable<Entry>): Batch {
+    const batch: Batch = new Map()
+    for (const entry of entries) {
+      const subject = subjectOf(entry)
+      if (subject === undefined) continue
+      if (subject.kind === 'cgroup' && options.select(subject) === 'no') continue
+      const writer = writerOf(subject, entry.container !== '')
+      const lines = batch.get(writer) ?? createDecoded()
+      batch.set(writer, lines)
+      if (writer.isContainer) addPiece(entry, lines)
+      else addMessage(entry, lines.stdout, maxLineBytes)
+    }
+    return batch
+  }
+
+  function addPiece({ container, message, partial, priority, writtenMs }: Entry, lines: Decoded): void {
+    const holder = held.get(container) ?? holdLines(maxLineBytes)
+    if (partial) {
+      held.set(container, holder)
+      lastPieceMs = Date.now()
+    }
+    const output = priority === STDERR_PRIORITY ? 'stderr' : 'stdout'
+    holder.add(output, { bytes: message, start: 0, end: message.length, last: !partial, writtenMs, at: 0 }, lines)
+    if (holder.from() === undefined) held.delete(container)
+  }
+
+  function handOn(batch: Batch): void {
+    const chunks: LogChunk[] = []
+    for (const [{ streams, isContainer }, lines] of batch) {
+      const { subject, source } = streams.stdout
+      const total = options.totals.of(subject, source)
+      for (const output of ['stdout', 'stderr'] as const) {
+        const { bytes, length, count, writtenMs, severities } = lines[output]
+        if (count === 0) continue
+        chunks.push({
+          stream: streams[output],
+          bytes: bytes.subarray(0, length),
+          writtenMs: writtenMs.subarray(0, count),
+          ...(!isContainer && { severities: severities.subarray(0, count) }),
+        })
+        total.readBytes += length
+        total.lines[isContainer ? output : ''] += count
+      }
+    }
+    if (chunks.length > 0) options.sink(chunks)
+  }
+
+  function read(journal: ReturnType<typeof openJournal>): void {
+    let count = 0
+    try {
+      const { entries, cursor, ...told } = journal.read(AT_ONCE, AT_ONCE_BYTES)
+      count = told.count
+      if (count > 0) {
+        handOn(sort(decodeEntries(entries)))
+        // Whoever began a line and does not end it has ended itself.
+        if (Date.now() - lastPieceMs > LONGEST_PIECE_MS) held.clear()
+        if (held.size === 0) checkpoints?.write(key, { files: [], modifiedMs: Date.now(), cursor })
+      }
+    } catch (error) {
+      failed(error as Error)
+    }
+    if (stopped) return
+    // More is there, most likely: the others have their turn between.
+    if (count === AT_ONCE) setImmediate(() => stopped || read(journal))
+    else timer = setTimeout(() => read(journal), EVERY_MS).unref()
+  }
+
+  try {
+    const journal = open()
+    timer = setTimeout(() => read(journal), EVERY_MS).unref()
+    return () => {
+      stopped = true
+      clearTimeout(timer)
+      journal.close()
+    }
+  } catch (error) {
+    log.warn('the journal is not read', {
+      error: (error as Error).message,
+      fix: 'apt-get install libsystemd0, or set journald::enabled to false',
+    })
+    return () => {}
+  }
+}
+
+/** A message may be of several lines. */
+function addMessage({ message, priority, writtenMs }: Entry, lines: Lines, maxLineBytes: number): void {
+  for (let start = 0; start <= message.length; ) {
+    const newline = message.indexOf(NEWLINE, start)
+    const end = newline === -1 ? message.length : newline
+    append(lines, message, start, Math.min(end, start + maxLineBytes))
+    endLine(lines, writtenMs, priority)
+    start = end + 1
+    if (start === message.length) break // it ended with a newline
+  }
+}
