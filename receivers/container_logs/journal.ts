@@ -1,8 +1,8 @@
 // The systemd journal: what units write, what the kernel says, and containers whose runtime writes into it.
 import { openJournal } from '../../native/index.ts'
 import type { Cgroup, Host } from '../host/host.ts'
-import type { LogChunk, LogSink, LogStream } from '../logs.ts'
-import type { Logger, Subject } from '../receiver.ts'
+import type { LogChunk, LogSink, LogStream, LogSubject } from '../logs.ts'
+import type { Logger } from '../receiver.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import { STDOUT_STDERR } from './docker_logs.ts'
 import { holdLines } from './formats/held.ts'
@@ -40,7 +40,7 @@ type Batch = Map<Writer, Decoded>
 export function readJournal(options: Options): () => void {
   const { host, log, checkpoints, directory, startAt, maxLineBytes, failed } = options
   const key = `journal/${directory}`
-  const writers = new Map<Subject, Map<string, Writer>>()
+  const writers = new Map<LogSubject, Map<string, Writer>>()
   const held = new Map<string, ReturnType<typeof holdLines>>()
   let lastPieceMs = 0
   let stopped = false
@@ -52,7 +52,7 @@ export function readJournal(options: Options): () => void {
     return openJournal({ fields: FIELDS, start, ...(directory ? { directory } : root ? { root } : {}) })
   }
 
-  function subjectOf({ transport, container, cgroup, unit }: Entry): Subject | undefined {
+  function subjectOf({ transport, container, cgroup, unit }: Entry): LogSubject | undefined {
     if (transport === 'kernel') return host.node
     if (container !== '') return host.logs?.cgroupOf(container)
     return (
@@ -61,7 +61,7 @@ export function readJournal(options: Options): () => void {
     )
   }
 
-  function writerOf(subject: Subject, isContainer: boolean): Writer {
+  function writerOf(subject: LogSubject, isContainer: boolean): Writer {
     const source = isContainer ? STDOUT_STDERR : 'journald'
     const known = writers.get(subject)?.get(source)
     if (known !== undefined) return known

@@ -1,6 +1,5 @@
 // One log of one container: who writes it, whether it is wanted, and the way of its lines to the processors.
-import type { LogChunk, LogSink, LogStream } from '../logs.ts'
-import type { Subject } from '../receiver.ts'
+import type { LogChunk, LogSink, LogStream, LogSubject } from '../logs.ts'
 import type { ChainOptions } from './chain.ts'
 import type { Checkpoints, Saved } from './checkpoints.ts'
 import { type Counts, type Follower, follow, type Limits } from './follow.ts'
@@ -24,9 +23,9 @@ export type FoundLog = {
   /** Whether stdout and stderr are kept apart. */
   readonly outputs: boolean
   /** Who writes it now; undefined while that is not known. */
-  subject(): Subject | undefined
+  subject(): LogSubject | undefined
   /** Asked when it is opened for the first time. */
-  start(subject: Subject): Start
+  start(subject: LogSubject): Start
   /** Frees what the source holds for it. */
   close?(): void
 }
@@ -37,7 +36,7 @@ export type LogContext = {
   readonly chain: ChainOptions
   readonly limits: Limits
   readonly totals: Totals
-  readonly select: (subject: Subject) => Selected
+  readonly select: (subject: LogSubject) => Selected
   readonly failed: (error: Error) => void
 }
 
@@ -53,7 +52,7 @@ const UNKNOWN_MS = 30_000
 const YOUNG_MS = 5000
 
 type Streams = {
-  readonly subject: Subject
+  readonly subject: LogSubject
   readonly stdout: LogStream
   readonly stderr: LogStream
   readonly total: Total
@@ -70,13 +69,13 @@ export function createLog(found: FoundLog, context: LogContext): Log {
   let lag = 0
   let lastSaved: Saved | undefined
 
-  function streamsOf(subject: Subject): Streams {
+  function streamsOf(subject: LogSubject): Streams {
     const stdout: LogStream = { subject, source, ...(outputs && { output: 'stdout' as const }) }
     const stderr: LogStream = { subject, source, ...(outputs && { output: 'stderr' as const }) }
     return { subject, stdout, stderr, total: context.totals.of(subject, source) }
   }
 
-  function open(subject: Subject): Follower {
+  function open(subject: LogSubject): Follower {
     return follow({
       path: found.path,
       format,
@@ -131,7 +130,7 @@ export function createLog(found: FoundLog, context: LogContext): Log {
     skipped = follower.counts.skippedBytes
   }
 
-  function turnTo(subject: Subject): void {
+  function turnTo(subject: LogSubject): void {
     if (streams !== undefined) streams.total.lagBytes -= lag
     lag = 0
     streams = streamsOf(subject)

@@ -1,6 +1,7 @@
 // What was read of each container, counted from its first line to the time when its cgroup is forgotten.
 import type { Host } from '../host/host.ts'
-import type { Output, Subject } from '../receiver.ts'
+import type { LogSubject } from '../logs.ts'
+import type { Output } from '../receiver.ts'
 import type { MetricName } from './metrics.ts'
 
 export type Total = {
@@ -12,12 +13,12 @@ export type Total = {
 }
 
 export type Totals = {
-  of(subject: Subject, source: string): Total
+  of(subject: LogSubject, source: string): Total
   record(out: Output<MetricName>): void
 }
 
 export function createTotals(host: Host): Totals {
-  const totals = new Map<Subject, Map<string, Total>>()
+  const totals = new Map<LogSubject, Map<string, Total>>()
   const attributes = interned()
 
   return {

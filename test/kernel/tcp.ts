@@ -81,6 +81,7 @@ export async function startReceiver(
         if (cgroup !== undefined && (subject.kind !== 'flow' || subject.cgroup.path !== `/${cgroup}`)) return
         points.push({ subject, metric: metric.replace('container.net.tcp.', ''), value, attributes })
       },
+      distribution() {},
       failed(error) {
         throw error
       },
