@@ -42,11 +42,6 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
   const texts = createTexts()
   const peers = createPeers()
   const tree = watchCgroups({ root: layout.root, rememberMs: settings.remember, bootMs: bornMs, log })
-  const namespaces = watchNamespaces({ proc, tree, membersOf: ({ path }) => membersOf(layout.root + path), log })
-  const births = await openBirths(layout, tree, log)
-
-  await namespaces.refresh()
-
   const docker = dockerSource({
     endpoint: dockerEndpoint(settings, rootPath),
     timeoutMs: settings.docker.timeout,
@@ -63,6 +58,10 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
     skipSystemUnits: settings.systemd.skip_system_units,
     texts,
   })
+  // Docker is being asked meanwhile.
+  const namespaces = watchNamespaces({ proc, tree, membersOf: ({ path }) => membersOf(layout.root + path), log })
+  const births = await openBirths(layout, tree, log)
+  await namespaces.refresh()
 
   return {
     identity: readIdentity(rootPath),

@@ -24,7 +24,12 @@ import type { Kernel } from './debian.ts'
 
 const TOOLS = ['burner', 'fork_storm']
 /** Read by init, which inserts `modules/<release>/00-…` in their order. */
-const MODULES = ['virtio_pci', 'virtio_blk']
+const MODULES = [
+  ...['virtio_pci', 'virtio_blk'],
+  ...['nf_conntrack_netlink', 'nft_chain_nat', 'nft_nat', 'ip_vs_rr', 'tcp_diag'],
+]
+/** Programs of the machine, beside busybox. */
+const PROGRAMS = ['/usr/sbin/nft', '/usr/sbin/ipvsadm']
 const PATIENCE_MS = 180_000
 
 export type Image = { readonly path: string; remove(): void }
@@ -55,7 +60,8 @@ export async function makeImage(kernels: readonly Kernel[]): Promise<Image> {
   cpSync(process.execPath, join(root, 'bin/node'))
   cpSync('/bin/busybox', join(root, 'bin/busybox'))
   for (const name of busyboxNames()) if (name !== 'busybox') symlinkSync('busybox', join(root, 'bin', name))
-  for (const library of librariesOf(process.execPath, addonPath)) {
+  for (const program of PROGRAMS) cpSync(program, join(root, 'bin', basename(program)), { dereference: true })
+  for (const library of librariesOf(process.execPath, addonPath, ...PROGRAMS)) {
     mkdirSync(join(root, dirname(library)), { recursive: true })
     copyFileSync(library, join(root, library))
   }
