@@ -4,6 +4,7 @@ import { closeSync, openSync } from 'node:fs'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { openEcho } from '../../../native/index.ts'
+import { REQUEST_BYTES, readReply, writeRequest } from '../../../receivers/icmp_latency/packet.ts'
 import { decodeRecords, type EchoRecord } from '../../../receivers/icmp_latency/records.ts'
 import { atEnd } from '../../ending.ts'
 import { requires } from '../../requires.ts'
@@ -83,4 +84,33 @@ test('beyond its bounds it takes no more requests, and says how many it took', n
   assert.equal(echo.send(one), 0)
   await sleep(20)
   assert.equal(echo.drain().lost, 0)
+})
+
+test('without raw sockets it is measured where ping_group_range allows, stamped all the same', needs, async (t) => {
+  const namespace = makeNamespace(t)
+  const file = openSync(`/run/netns/${namespace.name}`, 'r')
+  atEnd(t, () => closeSync(file))
+  const { echo } = opened(t)
+  assert.throws(() => echo.open(4, 'dgram', 1, file), { code: 'EACCES', syscall: 'socket' })
+  namespace.run('sysctl', '-q', '-w', 'net.ipv4.ping_group_range=0 2147483647')
+  await sleep(100)
+  for (const [family, address] of [
+    [4, [127, 0, 0, 1]],
+    [6, [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1]],
+  ] as const) {
+    const { socket, ident } = echo.open(family, 'dgram', 1, file)
+    const signature = { ident, nonce: Buffer.from('nonsense') }
+    const bytes = Buffer.concat([request(socket, address).subarray(0, 32), Buffer.alloc(REQUEST_BYTES)])
+    bytes.writeUInt32LE(REQUEST_BYTES, 12)
+    writeRequest(bytes, 32, family, signature, 5)
+    echo.send(bytes)
+    const records: EchoRecord[] = []
+    const answer = await until('it is answered', () => {
+      records.push(...decodeRecords(echo.drain().records))
+      return records.find((record) => record.kind === 'reply')
+    })
+    assert.deepEqual(readReply(answer.data, family, signature), { kind: 'reply', index: 5 })
+    const scheduled = records.find((record) => record.kind === 'stamp' && record.stamp === 'sched')
+    assert.ok(scheduled?.kind === 'stamp' && answer.at !== undefined && answer.at > scheduled.at)
+  }
 })
