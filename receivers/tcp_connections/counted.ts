@@ -29,6 +29,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
   const holders = createHolders(host, counting)
   let damaged = 0
   let ringFull = 0
+  let doubtfulPasses = 0
   const draining = resolver && setInterval(drain, DRAIN_EVERY_MS).unref()
 
   /** Sockets whose end was told. */
@@ -38,8 +39,10 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
     resolver?.follow(counting)
     const told = [...decodeRing(bytes)]
     damaged += bytes.length / (4 + RECORD_SIZE) - told.length
-    // What is known already keeps its answer.
-    const isAsked = ({ event, socket }: Connection) => event !== 'closed' || !connections.isKnown(socket)
+    // What is known already, or will be in a moment, keeps its answer.
+    const opened = new Set(told.filter(({ event }) => event === 'opened').map(({ socket }) => socket))
+    const isAsked = ({ event, socket }: Connection) =>
+      event !== 'closed' || (!connections.isKnown(socket) && !opened.has(socket))
     const answers = resolver?.answers(told, isAsked, counting) ?? []
     connections.told(told, answers)
     for (const { event, socket } of told) if (event === 'closed') closed.add(socket)
@@ -50,11 +53,17 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
     const bytes = counting.pass()
     const found = [...decodePass(bytes)]
     const closed = drain()
-    const living = found.filter(({ event }) => event === 'lives')
+    // Each once, however many descriptors there are of it.
+    const living = [...new Map(found.filter(({ event }) => event === 'lives').map((one) => [one.socket, one])).values()]
     const isAsked = ({ socket }: Connection) => !connections.isKnown(socket) && !closed.has(socket)
     connections.lives(living, resolver?.answers(living, isAsked, counting) ?? [], closed)
     const lost = counting.losses().ring_full
-    if (lost > ringFull) connections.endUnseen()
+    // What ended untold is missing in the passes that follow.
+    if (lost > ringFull) doubtfulPasses = 3
+    if (doubtfulPasses > 0) {
+      doubtfulPasses--
+      connections.endUnseen()
+    }
     ringFull = lost
     const listeners = found.filter(({ event }) => event === 'listens')
     holders.seen(listeners)

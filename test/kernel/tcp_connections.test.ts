@@ -299,6 +299,5 @@ test('fifteen thousand at once, those before the agent and those after, are as m
   await killed(before)
   await killed(after)
   const end = await receiver.collectUntil((seen) => seen.sum('inbound.active_connections') === 0)
-  assert.equal(end.sum('active_connections', { destination: '10.77.2.2:7000' }), 0)
   assert.equal(end.sum('successful_connects', { destination: '10.77.2.2:7000' }), 15_000)
 })
