@@ -185,10 +185,7 @@ export function createProber({ echo, sockets, now, replyTimeoutMs }: Options): P
   }
 
   function take(probe: Probe, record: EchoRecord & { kind: 'reply' }): void {
-    if (probe.state === 'answered') {
-      duplicated(probe.target)
-      return
-    }
+    if (probe.state === 'answered') return void duplicated(probe.target)
     probe.received ??= record.at
     if (probe.state === 'lost') {
       late(probe.target)
@@ -247,7 +244,6 @@ export function createProber({ echo, sockets, now, replyTimeoutMs }: Options): P
 
   /** Those whose time was over at the checkpoint, and whose answer would be known if it had come by then. */
   function expire(): void {
-    const nowMs = now()
     const still: Probe[] = []
     for (const probe of waiting) {
       if (probe.state === 'waiting' && !isOver(probe)) {
@@ -258,7 +254,7 @@ export function createProber({ echo, sockets, now, replyTimeoutMs }: Options): P
       remembered.push(probe)
     }
     waiting = still
-    const forgetMs = nowMs - replyTimeoutMs - REMEMBER_MS
+    const forgetMs = now() - replyTimeoutMs - REMEMBER_MS
     const kept = remembered.findIndex(({ sentMs }) => (sentMs ?? 0) > forgetMs)
     const gone = remembered.splice(0, kept < 0 ? remembered.length : kept)
     for (const { socket, index, counter } of gone) {
