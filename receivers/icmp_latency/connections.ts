@@ -57,8 +57,8 @@ export function watchConnections(host: Host, log: Logger): ConnectionWatch {
 
   return {
     async look() {
-      // Not held between two looks: it would be told of every new connection.
-      const nat = openNat(host.namespaces, toldOnce)
+      // Only asks; hearing of new connections would cost more than it saves for one look.
+      const nat = openNat(host.namespaces, toldOnce, { listen: false })
       try {
         for (const { netns } of [...host.namespaces.living()]) {
           if (isStopped) return
