@@ -42,7 +42,7 @@ export default defineReceiver({
     /** How often each address is asked. Silent ones more and more rarely, down to once in two minutes. */
     probe_interval: z._default(
       duration().check(z.refine((ms) => ms >= 100, { error: 'expected 100ms or more' })),
-      5_000,
+      15_000,
     ),
     /** A probe that is not answered within this time is lost. */
     reply_timeout: z._default(duration().check(z.refine((ms) => ms > 0, { error: 'expected more than 0s' })), 2_000),
