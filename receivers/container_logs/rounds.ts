@@ -23,7 +23,7 @@ export type Rounds = {
   stop(): void
 }
 
-const TURN_MS = 8
+const TURN_MS = 6
 const YOUNG_MS = 25
 /** Of one that had more than a share at its last look, so that its rotations are seen in time. */
 const BUSY_MS = 100
