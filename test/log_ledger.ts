@@ -18,6 +18,8 @@ export type Given = {
   readonly host?: object
   /** How long each delivery takes longer than it must. */
   readonly slowMs?: number
+  /** Files that the reader's machine lacks. */
+  readonly lacks?: readonly string[]
 }
 
 /** What was seen of one stream: each number with how often it came. */
@@ -30,13 +32,17 @@ export type Seen = {
 
 /** Starts a reader; resolves when it reads. */
 export async function startReader(given: Given): Promise<ChildProcess> {
-  const child = spawn(
+  const masks = (given.lacks ?? []).map((path) => `mount --bind /dev/null ${path}`)
+  const script = [...masks, 'exec "$0" "$@"'].join(' && ')
+  const wrapped = masks.length > 0 ? ['unshare', '--mount', 'sh', '-c', script] : []
+  const [command = '', ...args] = [
+    ...wrapped,
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', import.meta.filename, JSON.stringify(given)],
-    {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    },
-  )
+    '--disable-warning=ExperimentalWarning',
+    import.meta.filename,
+    JSON.stringify(given),
+  ]
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   await new Promise<void>((resolve, reject) => {
     child.stdout?.once('data', () => resolve())
     child.once('exit', (code) => reject(new Error(`the reader ended with ${code}`)))

@@ -6,7 +6,8 @@ import type { Logger } from '../receiver.ts'
 import type { Checkpoints } from './checkpoints.ts'
 import { STDOUT_STDERR } from './docker_logs.ts'
 import { holdLines } from './formats/held.ts'
-import { decodeEntries, type Entry, FIELDS } from './journal_entries.ts'
+import { decodeEntries, type Entry, FIELDS, type JournalReader, type JournalStart } from './journal_entries.ts'
+import { startJournalctl } from './journalctl.ts'
 import { append, createDecoded, type Decoded, endLine, type Lines, NEWLINE } from './lines.ts'
 import type { Selected } from './selection.ts'
 import type { Totals } from './totals.ts'
@@ -58,10 +59,18 @@ export function readJournal(options: Options): () => void {
   let stopped = false
   let timer: NodeJS.Timeout | undefined
 
-  function open() {
+  function open(): JournalReader {
     const start = checkpoints?.read(key)?.cursor ?? (startAt === 'end' ? 'tail' : 'head')
     const root = (host.proc ?? '/proc').slice(0, -'/proc'.length)
-    return openJournal({ fields: FIELDS, start, ...(directory ? { directory } : root ? { root } : {}) })
+    const from: JournalStart = { start, ...(directory ? { directory } : root ? { root } : {}) }
+    try {
+      return byLibrary(from)
+    } catch (error) {
+      // Also where there is no addon.
+      if ((error as { syscall?: string }).syscall?.startsWith('sd_journal') === true) throw error
+      log.info('the journal is read by journalctl', { because: (error as Error).message })
+      return startJournalctl(from, failed)
+    }
   }
 
   function subjectOf({ transport, container, cgroup, unit }: Entry): LogSubject | undefined {
@@ -158,14 +167,14 @@ export function readJournal(options: Options): () => void {
     if (chunks.length > 0) options.sink(chunks)
   }
 
-  function read(journal: ReturnType<typeof openJournal>): void {
+  function read(journal: JournalReader): void {
     let count = 0
     try {
-      const { entries, cursor, ...told } = journal.read(AT_ONCE, AT_ONCE_BYTES)
+      const { entries, cursor, ...told } = journal.read(AT_ONCE)
       count = told.count
       takeUnfinished()
       if (count > 0) {
-        handOn(sort(decodeEntries(entries)))
+        handOn(sort(entries))
         if (held.size === 0) checkpoints?.write(key, { files: [], modifiedMs: Date.now(), cursor })
       }
     } catch (error) {
@@ -191,6 +200,18 @@ export function readJournal(options: Options): () => void {
       fix: 'apt-get install libsystemd0, or set journald::enabled to false',
     })
     return () => {}
+  }
+}
+
+/** Throws what libsystemd says, or that it cannot be loaded. */
+function byLibrary(start: JournalStart): JournalReader {
+  const journal = openJournal({ fields: FIELDS, ...start })
+  return {
+    read(most) {
+      const { entries, ...told } = journal.read(most, AT_ONCE_BYTES)
+      return { ...told, entries: decodeEntries(entries) }
+    },
+    close: () => journal.close(),
   }
 }
 
