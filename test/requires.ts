@@ -9,6 +9,7 @@ type Requirement =
   | 'docker'
   | 'containerd'
   | 'journald'
+  | 'debootstrap'
   | 'bpf'
   | 'go'
   | 'promtool'
@@ -31,6 +32,7 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
   containerd: () =>
     spawnSync('containerd', ['--version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs containerd and ctr',
   journald: () => (existsSync('/lib/systemd/systemd-journald') ? undefined : 'needs systemd-journald (apt: systemd)'),
+  debootstrap: () => (absentOf('debootstrap').length === 0 ? undefined : 'needs debootstrap (apt: debootstrap)'),
   bpf: () => (existsSync('/sys/kernel/btf/vmlinux') ? undefined : 'needs a kernel with BTF'),
   go: () => (spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs Go'),
   promtool: () =>

@@ -87,12 +87,13 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
   async function begin(): Promise<void> {
     if (saved === undefined) {
       files = await beginAt(path, start, format, chain)
+      places.reading = files[0]
     } else {
       const resumed = await resume(path, saved, format, chain)
       files = resumed.files
+      places.resumed(files, saved)
       if (!resumed.found) counts.gaps++
     }
-    places.reading = files[0]
     const nowMs = Date.now()
     for (const file of files.slice(0, -1)) file.rotatedMs = nowMs
     if (files.length > 0) store()

@@ -10,6 +10,8 @@ export type Places = {
   reading: LogFile | undefined
   /** Tells the format that the file has changed, and remembers where an open line began. */
   turnTo(file: LogFile): void
+  /** After a restart: the files that were found for what was saved, with what had not ended back in the format. */
+  resumed(files: readonly LogFile[], saved: Saved): void
   /** Oldest first. */
   store(files: readonly LogFile[]): void
 }
@@ -21,6 +23,14 @@ export function keepPlaces(format: Format, save: (saved: Saved) => void): Places
   let reading: LogFile | undefined
   /** Where a line began that has not ended, in a file before the one that is read. */
   let carried: SavedFile | undefined
+
+  const isCarried = ({ dev, ino }: { readonly dev: unknown; readonly ino: unknown }): boolean =>
+    String(ino) === carried?.ino && String(dev) === carried.dev
+
+  function replayOf(file: LogFile, held: number | undefined): number | undefined {
+    if (file === reading) return held
+    return isCarried(file) ? carried?.replay : undefined
+  }
 
   return {
     get reading() {
@@ -36,18 +46,20 @@ export function keepPlaces(format: Format, save: (saved: Saved) => void): Places
       format.nextFile()
       reading = file
     },
+    resumed(files, saved) {
+      reading = files.findLast(({ offset }) => offset > 0) ?? files[0]
+      const [before] = saved.files
+      if (saved.files.length > 1 && format.heldFrom() === 0 && before?.replay !== undefined) carried = before
+    },
     store(files) {
       // What was not begun yet is found again by what comes before it.
       const begun = files.filter(({ offset }) => offset > 0).slice(-MOST_SAVED)
       const [first = files[0]] = begun
       if (first === undefined) return
       const held = format.heldFrom()
-      const list = (begun.length > 0 ? begun : [first]).map((file) =>
-        savedFile(file, file === reading ? held : undefined),
-      )
-      const isBefore = carried !== undefined && held === 0 && !list.some(({ ino }) => ino === carried?.ino)
-      if (carried !== undefined && isBefore) list.unshift(carried)
-      else if (held !== 0) carried = undefined
+      if (held !== 0) carried = undefined
+      const list = (begun.length > 0 ? begun : [first]).map((file) => savedFile(file, replayOf(file, held)))
+      if (carried !== undefined && !list.some(isCarried)) list.unshift(carried)
       save({ files: list, modifiedMs: first.readModifiedMs })
     },
   }

@@ -37,7 +37,13 @@ function firstString(answer: Buffer): string {
   return answer.length < 2 ? '' : answer.toString('utf8', 2, 2 + (answer[1] ?? 0))
 }
 
-export type Pod = { readonly namespace: string; readonly name: string; readonly uid: string }
+export type Pod = {
+  readonly namespace: string
+  readonly name: string
+  readonly uid: string
+  /** Those of `leadline.test/` are in the bundle, as containerd is configured here. */
+  readonly annotations?: Readonly<Record<string, string>>
+}
 
 export type Cri = {
   /** Runs a command of our image in a pod of its own; the container's id and the path of its cgroup. */
@@ -65,6 +71,9 @@ state = "${STATE}"
   restrict_oom_score_adj = true
 [plugins."io.containerd.grpc.v1.cri".cni]
   conf_dir = "${folder}/cni"
+[plugins."io.containerd.grpc.v1.cri".containerd.runtimes.runc]
+  runtime_type = "io.containerd.runc.v2"
+  pod_annotations = ["leadline.test/*"]
 `,
   )
   const daemon = spawn('containerd', ['--config', join(folder, 'config.toml'), '--log-level', 'error'], {
@@ -103,7 +112,7 @@ state = "${STATE}"
     ctr('images', 'import', image)
   }
   return {
-    async run({ namespace, name, uid }, container, command) {
+    async run({ namespace, name, uid, annotations = {} }, container, command) {
       const logs = `/var/log/pods/${namespace}_${name}_${uid}`
       mkdirSync(join(logs, container), { recursive: true })
       atEnd(t, () => rmSync(logs, { recursive: true, force: true }))
@@ -112,7 +121,8 @@ state = "${STATE}"
       // NamespaceMode NODE for the network: there is no CNI here.
       const namespaces = message([1, message([1, 2])])
       const linux = message([1, parent], [2, namespaces])
-      const config = message([1, metadata], [3, logs], [8, linux])
+      const told = Object.entries(annotations).map(([key, value]): Field => [7, message([1, key], [2, value])])
+      const config = message([1, metadata], [3, logs], ...told, [8, linux])
       const sandbox = firstString(await ask('RunPodSandbox', message([1, config])))
       made.push({ sandbox })
       const args = command.map((word): Field => [3, word])

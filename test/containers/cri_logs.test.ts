@@ -5,7 +5,7 @@ import { randomUUID } from 'node:crypto'
 import { copyFileSync, mkdirSync, mkdtempSync, renameSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { atEnd } from '../ending.ts'
 import { faults, readLedger, startReader } from '../log_ledger.ts'
 import { requires } from '../requires.ts'
@@ -13,7 +13,7 @@ import { buildTool } from '../tools/build.ts'
 import { until } from '../until.ts'
 import { startCri } from './cri.ts'
 
-test('every line of a pod comes once, its long ones joined', requires('root', 'addon', 'containerd'), async (t) => {
+async function start(t: TestContext) {
   const folder = mkdtempSync(join(tmpdir(), 'leadline-pods-'))
   atEnd(t, () => rmSync(folder, { recursive: true, force: true }))
   mkdirSync(join(folder, 'image/bin'), { recursive: true })
@@ -21,7 +21,11 @@ test('every line of a pod comes once, its long ones joined', requires('root', 'a
   for (const applet of ['sh', 'sleep']) symlinkSync('busybox', join(folder, 'image/bin', applet))
   copyFileSync(buildTool('log_writer'), join(folder, 'image/bin/log_writer'))
   const cri = await startCri(t, execFileSync('tar', ['-C', join(folder, 'image'), '-c', '.'], { maxBuffer: 1 << 28 }))
+  return { folder, cri }
+}
 
+test('every line of a pod comes once, its long ones joined', requires('root', 'addon', 'containerd'), async (t) => {
+  const { folder, cri } = await start(t)
   const ledger = join(folder, 'ledger')
   const reader = await startReader({
     ledger,
@@ -37,4 +41,35 @@ test('every line of a pod comes once, its long ones joined', requires('root', 'a
   renameSync(log, `${log}.20261125-141433`)
   await until('all lines came', () => seen()?.times.size === 6000, { deadlineMs: 20_000 }).catch(() => {})
   assert.deepEqual(faults(seen(), 6000), { missing: 0, again: 0, damaged: 0 })
+})
+
+test('pods are chosen by annotation and by runtime', requires('root', 'addon', 'containerd'), async (t) => {
+  const { folder, cri } = await start(t)
+  const choices = {
+    annotation: { include: { annotations: { 'leadline.test/logs': '^yes$' } } },
+    runtime: { include: { runtimes: ['containerd'] }, exclude: { names: ['^/k8s/leadline-logs/second-'] } },
+  }
+  const ledger = (label: string) => join(folder, `${label}.ledger`)
+  for (const [label, choice] of Object.entries(choices)) {
+    const config = { storage: join(folder, label), journald: { enabled: false }, ...choice }
+    const reader = await startReader({ ledger: ledger(label), config })
+    atEnd(t, () => void reader.kill('SIGKILL'))
+  }
+  const run = async (name: string, logs: string) => {
+    const annotations = { 'leadline.test/logs': logs }
+    const pod = { namespace: 'leadline-logs', name, uid: randomUUID(), annotations }
+    return cri.run(pod, 'app', ['/bin/sh', '-c', 'log_writer 10 0; sleep 100'])
+  }
+  const pods = {
+    first: await run('first-0', 'no'),
+    second: await run('second-0', 'yes'),
+    third: await run('third-0', 'yes'),
+  }
+  const lines = (label: string) => {
+    const seen = readLedger(ledger(label))
+    return Object.values(pods).map(({ cgroup }) => seen.get(`${cgroup} stdout/stderr`)?.lines ?? 0)
+  }
+  await until('all have been read', () => lines('annotation')[2] === 10 && lines('runtime')[2] === 10)
+  assert.deepEqual(lines('annotation'), [0, 10, 10])
+  assert.deepEqual(lines('runtime'), [10, 0, 10])
 })

@@ -156,6 +156,7 @@ test('truncated again before anything of it was read', async (t) => {
 
 test('what is seen to have been there before a truncation without a copy is counted', async (t) => {
   const log = setUp(t)
+  log.limits.flushMs = 60_000
   log.write(10)
   await log.read()
   const unfinished = 'a line without its end'
@@ -258,12 +259,14 @@ test('two files are half read when the agent ends, and both are compressed then'
 
 test('an open line waits for its end, then for as long as is set', async (t) => {
   const log = setUp(t)
+  log.limits.flushMs = 60_000
   appendFileSync(log.path, 'open')
   await log.read(100)
   assert.deepEqual(log.lines, [])
   appendFileSync(log.path, ' and shut\nnext')
   await log.read(100)
   assert.deepEqual(log.lines, ['open and shut'])
+  log.limits.flushMs = 200
   await log.read(400)
   assert.deepEqual(log.lines, ['open and shut', 'next'])
 })
@@ -279,6 +282,27 @@ test('a line in pieces is whole after a restart, and nothing between them comes 
   appendFileSync(log.path, record('end\n'))
   await log.read()
   assert.ok(log.lines.length === 2 && log.lines[1] === `${piece}end`)
+})
+
+test('a line whose pieces are in two files is whole after two restarts', async (t) => {
+  const log = setUp(t, { format: jsonFile })
+  log.limits.flushMs = 60_000
+  const record = (text: string, stream = 'stdout') => `${JSON.stringify({ log: text, stream, time: '' })}\n`
+  const piece = 'p'.repeat(16 << 10)
+  appendFileSync(log.path, record('first\n') + record(piece))
+  await log.read()
+  shift(log.path, 1)
+  appendFileSync(log.path, record('err\n', 'stderr'))
+  await log.read()
+  for (const more of ['one\n', 'two\n']) {
+    log.end()
+    appendFileSync(log.path, record(more, 'stderr'))
+    await log.read()
+  }
+  log.end()
+  appendFileSync(log.path, record('end\n'))
+  await log.read()
+  assert.deepEqual(log.lines, ['first', `${piece}end`])
 })
 
 test('from the end: what is there is left alone', async (t) => {
