@@ -21,11 +21,11 @@ const volatile __u8 resolve = 1;
 /* Destinations, and listening addresses, that one control group may have before the rest is folded into one. */
 const volatile __u32 max_destinations = 2000;
 
-#define BOUNDS 10
+#define BOUNDS 6
 #define BUCKETS (BOUNDS + 1)
 
 /* Upper bounds in microseconds; receivers/tcp_connections/totals.ts has the same. */
-static const __u32 bounds_us[BOUNDS] = { 100, 500, 1000, 5000, 10000, 50000, 100000, 500000, 1000000, 5000000 };
+static const __u32 bounds_us[BOUNDS] = { 500, 2000, 10000, 50000, 250000, 1000000 };
 
 /* IPv4 as ::ffff:a.b.c.d. */
 struct address {
@@ -89,6 +89,8 @@ enum route { COUNTED, FOLDED, NOT_RESOLVED, TOLD };
 /* Neither side has closed it for good. */
 #define ACTIVE 4
 #define RESET_RECEIVED 8
+/* It has closed and is counted; the last program takes the entry away. */
+#define ENDED 16
 
 /* A socket that is dialled, or open. */
 struct entry {
@@ -619,10 +621,24 @@ static __always_inline struct entry *make_entry(const struct sock *sk, const str
 	return 0;
 }
 
+/* Of several programs that see one event after another. */
+enum place { ALONE, FIRST, SECOND, LAST };
+
+static __always_inline bool is_first(const enum place place)
+{
+	return place == ALONE || place == FIRST;
+}
+
 /* CLOSE -> SYN_SENT is the only transition that runs in the dialling task. */
-static __always_inline void dialled(const struct sock *sk, const bool btf)
+static __always_inline void dialled(const struct sock *sk, const bool btf, const enum place place)
 {
 	__u64 id = (__u64)sk;
+	struct entry *before = is_first(place) ? 0 : bpf_map_lookup_elem(&sockets, &id);
+
+	/* What is in the way here otherwise is of another socket, whose end nobody saw. */
+	if (before && before->flags & DIALLING)
+		return;
+
 	struct entry entry = {
 		.cgroup = dialling_cgroup(sk, btf),
 		.dialled_ns = bpf_ktime_get_ns(),
@@ -639,6 +655,10 @@ static __always_inline void established(const struct sock *sk, const struct tcp_
 	__u64 id = (__u64)sk;
 	struct entry *entry = bpf_map_lookup_elem(&sockets, &id);
 
+	if (entry && entry->flags & ENDED) {
+		bpf_map_delete_elem(&sockets, &id);
+		entry = 0;
+	}
 	if (entry) {
 		if (!(entry->flags & DIALLING))
 			return;
@@ -705,7 +725,7 @@ static __always_inline bool is_open(int state)
 }
 
 static __always_inline void closed(const struct sock *sk, const struct tcp_sock *tp, int old, const bool btf,
-				   const bool exact)
+				   const bool exact, const enum place place)
 {
 	__u64 id = (__u64)sk;
 	struct entry *entry = bpf_map_lookup_elem(&sockets, &id);
@@ -713,6 +733,10 @@ static __always_inline void closed(const struct sock *sk, const struct tcp_sock 
 	struct numbers now;
 	struct totals *to;
 
+	if (!entry && !is_first(place))
+		return;
+	if (entry && entry->flags & ENDED)
+		goto forget;
 	if (!entry) {
 		int incoming = old == TCP_SYN_SENT ? 0 : is_incoming(tp, old, btf);
 
@@ -730,6 +754,12 @@ static __always_inline void closed(const struct sock *sk, const struct tcp_sock 
 	}
 	/* Else the compiler works on the pointer before it knows which of the two it is. */
 	barrier_var(entry);
+	/* Whoever was open is no failure, even if its opening was passed over. */
+	if (entry->flags & DIALLING && is_open(old)) {
+		entry->flags &= ~DIALLING;
+		entry->dialled_ns = 0;
+		open_entry(sk, tp, entry, true, btf);
+	}
 	if (entry->flags & DIALLING) {
 		failed(sk, tp, entry, btf);
 		goto forget;
@@ -746,7 +776,10 @@ static __always_inline void closed(const struct sock *sk, const struct tcp_sock 
 	if (entry->flags & RESET_RECEIVED)
 		__sync_fetch_and_add(&to->resets_received, 1);
 forget:
-	bpf_map_delete_elem(&sockets, &id);
+	if (place == ALONE || place == LAST)
+		bpf_map_delete_elem(&sockets, &id);
+	else
+		entry->flags = ENDED;
 }
 
 /* close() or shutdown() of both directions: from here on only the kernel has to do with it. */
@@ -769,7 +802,8 @@ static __always_inline void left(const struct sock *sk, const struct tcp_sock *t
 		__sync_fetch_and_add(&to->active, -1);
 }
 
-static __always_inline int on_state(const struct sock *sk, int old, int now, const bool btf, const bool exact)
+static __always_inline int on_state(const struct sock *sk, int old, int now, const bool btf, const bool exact,
+				    const enum place place)
 {
 	const struct tcp_sock *tp;
 
@@ -777,7 +811,7 @@ static __always_inline int on_state(const struct sock *sk, int old, int now, con
 		return 0;
 	if (now == TCP_SYN_SENT) {
 		if (old == TCP_CLOSE)
-			dialled(sk, btf);
+			dialled(sk, btf, place);
 		return 0;
 	}
 	if (now != TCP_ESTABLISHED && now != TCP_CLOSE && now != TCP_FIN_WAIT1 && now != TCP_FIN_WAIT2 &&
@@ -789,28 +823,52 @@ static __always_inline int on_state(const struct sock *sk, int old, int now, con
 	if (now == TCP_ESTABLISHED)
 		established(sk, tp, old, btf);
 	else if (now == TCP_CLOSE)
-		closed(sk, tp, old, btf, exact);
+		closed(sk, tp, old, btf, exact, place);
 	else
 		left(sk, tp, btf);
 	return 0;
 }
 
+/*
+ * The kernel passes a program over while the same one is under way on that CPU, which it is for a whole time slice when
+ * its task is preempted there (__bpf_trace_run in kernel/trace/bpf_trace.c, since 6.2). So three of them run after one
+ * another, and each does only what has not been done: the entry of the socket, which is locked meanwhile, tells.
+ */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state_btf, const struct sock *sk, int old, int now)
 {
-	return on_state(sk, old, now, true, true);
+	return on_state(sk, old, now, true, true, FIRST);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state_second, const struct sock *sk, int old, int now)
+{
+	return on_state(sk, old, now, true, true, SECOND);
+}
+
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state_last, const struct sock *sk, int old, int now)
+{
+	return on_state(sk, old, now, true, true, LAST);
+}
+
+/* For kernels without passes and without exchanges: 5.8 to 5.10. They pass nothing over. */
+SEC("tp_btf/inet_sock_set_state")
+int BPF_PROG(on_state_alone, const struct sock *sk, int old, int now)
+{
+	return on_state(sk, old, now, true, false, ALONE);
 }
 
 SEC("raw_tp/inet_sock_set_state")
 int on_state_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_state((const struct sock *)ctx->args[0], ctx->args[1], ctx->args[2], false, false);
+	return on_state((const struct sock *)ctx->args[0], ctx->args[1], ctx->args[2], false, false, ALONE);
 }
 
 SEC("tp/sock/inet_sock_set_state")
 int on_state_tp(struct trace_event_raw_inet_sock_set_state *ctx)
 {
-	return on_state(ctx->skaddr, ctx->oldstate, ctx->newstate, false, false);
+	return on_state(ctx->skaddr, ctx->oldstate, ctx->newstate, false, false, ALONE);
 }
 
 /* The socket goes to CLOSE right after. */
@@ -819,7 +877,7 @@ static __always_inline int reset_came(const struct sock *sk)
 	__u64 id = (__u64)sk;
 	struct entry *entry = bpf_map_lookup_elem(&sockets, &id);
 
-	if (entry && !(entry->flags & DIALLING))
+	if (entry && !(entry->flags & (DIALLING | ENDED)))
 		entry->flags |= RESET_RECEIVED;
 	return 0;
 }
@@ -959,7 +1017,7 @@ int pass_over_files(struct bpf_iter__task_file *ctx)
 		}
 		open_entry(sk, tp, entry, false, true);
 	}
-	if (entry->flags & DIALLING)
+	if (entry->flags & (DIALLING | ENDED))
 		return 0;
 	if (entry->route == TOLD) {
 		struct record record;

@@ -55,6 +55,11 @@ export type BpfObject = {
   drain(ring: string, maxBytes: number): Buffer
   /** Kernel memory of all maps in bytes, as fdinfo's memlock tells. */
   memory(): number
+  /**
+   * How often the kernel passed the program over because it was under way on that CPU already, in its bpf_prog_info's
+   * `recursion_misses` (since 5.12; 0 before).
+   */
+  passedOver(program: string): number
   /** Detaches and frees. Nothing of it stays in the kernel. Safe to call twice; everything else throws afterwards. */
   close(): void
 }

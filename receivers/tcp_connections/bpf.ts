@@ -11,7 +11,8 @@ const ONLY_KEY = new Uint8Array(4)
 const AT_A_TIME = 1 << 20
 const COUNTERS = ['no_room_for_socket', 'folded', 'ring_full', 'lost', 'direction_unclear'] as const
 
-export type Losses = Readonly<Record<(typeof COUNTERS)[number], number>>
+/** `passed_over`: events that the last program did not see, and only it can say that nobody did: so many at most. */
+export type Losses = Readonly<Record<(typeof COUNTERS)[number] | 'passed_over', number>>
 
 export type Counting = {
   /** Whether living sockets can be looked at: their bytes, those that were there before us, and who listens. */
@@ -49,13 +50,16 @@ export type CountingOptions = {
   readonly mapEntries?: Readonly<Record<string, number>>
 }
 
-type Programs = Loaded<'states' | 'received' | 'sent' | 'pass'>
+type Programs = Loaded<'states' | 'second' | 'last' | 'received' | 'sent' | 'pass'>
 
 /** Counting begins at once. Throws with a remedy when this kernel takes no program that sees connections. */
 export function openCounting({ layout, resolve, maxDestinations, mapEntries }: CountingOptions): Counting {
   const { object, programs, refused }: Programs = loadWhatWorks(readFileSync(bpfPath('tcp_connections')), {
     groups: {
-      states: ['on_state_btf', 'on_state_raw', 'on_state_tp'],
+      states: ['on_state_btf', 'on_state_alone', 'on_state_raw', 'on_state_tp'],
+      // After it, in this order: each does what the kernel passed over those before it for.
+      second: ['on_state_second'],
+      last: ['on_state_last'],
       received: ['on_reset_received_btf', 'on_reset_received_raw'],
       sent: ['on_reset_sent_btf', 'on_reset_sent_raw'],
       pass: ['pass_over_files'],
@@ -63,7 +67,7 @@ export function openCounting({ layout, resolve, maxDestinations, mapEntries }: C
     constants: { canonical_tree: canonicalTree(layout), resolve: resolve ? 1 : 0, max_destinations: maxDestinations },
     ...(mapEntries !== undefined && { mapEntries }),
   })
-  const { states, pass: iterator, received, sent } = programs
+  const { states, last, pass: iterator, received, sent } = programs
   if (object === undefined || states === undefined) {
     object?.close()
     const reasons = refused.map(({ program, error }) => `${program}: ${error.message}`).join('; ')
@@ -144,7 +148,8 @@ export function openCounting({ layout, resolve, maxDestinations, mapEntries }: C
     losses() {
       const value = object.lookup('counters', ONLY_KEY)
       const at = (i: number) => Number(value?.readBigUInt64LE(i * 8) ?? 0n)
-      return Object.fromEntries(COUNTERS.map((name, i) => [name, at(i)])) as Losses
+      const counted = Object.fromEntries(COUNTERS.map((name, i) => [name, at(i)])) as Losses
+      return { ...counted, passed_over: object.passedOver(last ?? states) }
     },
     memoryBytes: () => object.memory(),
     close: () => object.close(),

@@ -80,11 +80,15 @@ export function portRange(text: string): readonly [number, number] {
 }
 
 function within(networks: readonly string[]): (address: string) => boolean {
-  const list = new BlockList()
+  // One list for each family: BlockList takes ::/0 for all of IPv4 too.
+  const lists = { ipv4: new BlockList(), ipv6: new BlockList() }
   for (const text of networks) {
     const network = parseNetwork(text)
-    if (network !== undefined) list.addSubnet(network.address, network.prefix, network.family)
+    if (network !== undefined) lists[network.family].addSubnet(network.address, network.prefix, network.family)
   }
   if (networks.length === 0) return () => false
-  return (address) => list.check(address, address.includes(':') ? 'ipv6' : 'ipv4')
+  return (address) => {
+    const family = address.includes(':') ? 'ipv6' : 'ipv4'
+    return lists[family].check(address, family)
+  }
 }

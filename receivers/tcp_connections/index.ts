@@ -45,8 +45,8 @@ export default defineReceiver({
     max_destinations: z._default(z.int().check(z.minimum(1), z.maximum(16_000)), 2000),
     /** How long a destination is reported after nothing happened there any more. */
     forget_after: z._default(duration(), 600_000),
-    /** Whether round trips and handshakes are told as histograms too, which is 22 series more per destination. */
-    histograms: z._default(z.boolean(), false),
+    /** Whether round trips and handshakes are told as histograms, which is 18 series per destination. */
+    histograms: z._default(z.boolean(), true),
     /** Networks whose addresses share one destination, which is the network's name. */
     fold_networks: z._default(z.array(network()), []),
     /** Networks whose addresses are told apart in any case. */
@@ -92,7 +92,7 @@ export default defineReceiver({
           out.record(cgroup, 'container.net.tcp.listen.info', 1, attributes)
         }
         for (const { cgroup, attributes, drops } of listens.overflows()) {
-          out.record(cgroup, 'container.net.tcp.listen.overflows', drops, attributes)
+          out.record(cgroup, 'container.net.tcp.listen.drops', drops, attributes)
         }
         flows.forget(performance.now())
       },

@@ -1,5 +1,6 @@
 // What is reported. Names, labels and meaning of the first ones are the peer's, after the translation for Prometheus.
 import type { Metric } from '../receiver.ts'
+import { BOUNDS_S } from './totals.ts'
 
 const outbound = ['destination', 'actual_destination', 'netns'] as const
 const inbound = ['listen_addr', 'netns'] as const
@@ -66,31 +67,20 @@ export const metrics = {
     description: 'Open connections that were reset, by who did it: direction is sent or received.',
     attributes: [...outbound, ...inbound, 'direction'],
   },
-  'container.net.tcp.rtt.sum': {
-    kind: 'counter',
+  'container.net.tcp.rtt': {
+    kind: 'histogram',
     unit: 's',
+    bounds: BOUNDS_S,
     description:
-      "TCP's smoothed round-trip times to the destination, added up: one when a connection ends, one per collection while it is in use.",
+      "TCP's smoothed round-trip times to the destination: one when a connection ends, one per collection while it is in use. Not with `histograms: false`.",
     attributes: outbound,
   },
-  'container.net.tcp.rtt.count': {
-    kind: 'counter',
-    unit: '{sample}',
-    description: 'How many round-trip times were added up.',
+  'container.net.tcp.connect.duration': {
+    kind: 'histogram',
+    unit: 's',
+    bounds: BOUNDS_S,
+    description: 'Time that each handshake took, from the first SYN to the answer. Not with `histograms: false`.',
     attributes: outbound,
-  },
-  'container.net.tcp.rtt.bucket': {
-    kind: 'counter',
-    unit: '{sample}',
-    description: 'Those of at most `le` seconds, as histogram_quantile takes them. With the setting `histograms`.',
-    attributes: [...outbound, 'le'],
-  },
-  'container.net.tcp.connect.duration.bucket': {
-    kind: 'counter',
-    unit: '{connection}',
-    description:
-      'Handshakes that took at most `le` seconds, as histogram_quantile takes them. With the setting `histograms`.',
-    attributes: [...outbound, 'le'],
   },
   'container.net.tcp.rtt.min': {
     kind: 'gauge',
@@ -128,10 +118,11 @@ export const metrics = {
     description: 'Segments that had to be sent again on inbound connections.',
     attributes: inbound,
   },
-  'container.net.tcp.listen.overflows': {
+  'container.net.tcp.listen.drops': {
     kind: 'counter',
-    unit: '{connection}',
-    description: 'Connections that a listening socket threw away, most often because its queue was full.',
+    unit: '{packet}',
+    description:
+      "Packets that a listening socket threw away, as `ss` tells in its memory (`d`): nearly always attempts to connect for which its queue was full, each attempt as often as it is repeated; a socket filter's and broken ones are among them.",
     attributes: inbound,
   },
 } as const satisfies Record<string, Metric>

@@ -3,7 +3,7 @@ import type { Attributes, Output } from '../receiver.ts'
 import type { TcpFlow } from './flows.ts'
 import type { MetricName } from './metrics.ts'
 import {
-  BOUNDS_S,
+  BUCKETS,
   CONNECT_NS,
   CONNECT_TIMES,
   CONNECTS,
@@ -16,7 +16,6 @@ import {
   RTT_US,
   RTTS,
   SENT,
-  TIMED_CONNECTS,
 } from './totals.ts'
 
 export type Out = Output<MetricName>
@@ -24,13 +23,11 @@ export type Out = Output<MetricName>
 /** What can be told of it without BPF: nothing that has to be seen when it happens. */
 export type Known = { readonly connects: boolean; readonly resets: boolean; readonly bytes: boolean }
 
-const LE = [...BOUNDS_S.map(String), '+Inf']
-
 export function report(flow: TcpFlow, out: Out, known: Known, histograms: boolean): void {
   if (flow.incoming) reportInbound(flow, out, known)
   else {
     reportOutbound(flow, out, known)
-    reportTimes(flow, out, histograms)
+    if (histograms) reportTimes(flow, out)
   }
   if (known.resets) reportResets(flow, out)
 }
@@ -65,25 +62,14 @@ function reportOutbound(flow: TcpFlow, out: Out, known: Known): void {
   if (failed > 0) out.record(flow, 'container.net.tcp.failed_connects', failed, attributes)
 }
 
-function reportTimes(flow: TcpFlow, out: Out, histograms: boolean): void {
+function reportTimes(flow: TcpFlow, out: Out): void {
   const { sums, attributes } = flow
-  const samples = LE.reduce((sum, _, i) => sum + (sums[RTTS + i] ?? 0), 0)
-  if (samples > 0) {
-    out.record(flow, 'container.net.tcp.rtt.sum', (sums[RTT_US] ?? 0) / 1e6, attributes)
-    out.record(flow, 'container.net.tcp.rtt.count', samples, attributes)
-    if (histograms) reportBuckets(flow, out, 'container.net.tcp.rtt.bucket', RTTS)
-  }
-  if (histograms && (sums[TIMED_CONNECTS] ?? 0) > 0) {
-    reportBuckets(flow, out, 'container.net.tcp.connect.duration.bucket', CONNECT_TIMES)
-  }
-}
-
-/** Each holds those before it too, as Prometheus has it. */
-function reportBuckets(flow: TcpFlow, out: Out, name: MetricName, first: number): void {
-  let below = 0
-  for (const [i, le] of LE.entries()) {
-    below += flow.sums[first + i] ?? 0
-    out.record(flow, name, below, extended(flow.attributes, 'le', le))
+  for (const [name, first, sum] of [
+    ['container.net.tcp.rtt', RTTS, (sums[RTT_US] ?? 0) / 1e6],
+    ['container.net.tcp.connect.duration', CONNECT_TIMES, (sums[CONNECT_NS] ?? 0) / 1e9],
+  ] as const) {
+    const counts = sums.subarray(first, first + BUCKETS)
+    if (counts.some((count) => count > 0)) out.distribution(flow, name, sum, counts, attributes)
   }
 }
 

@@ -3,9 +3,12 @@ import type { MapContent } from '../../native/index.ts'
 import { addressText } from '../host/address.ts'
 import { withPort } from './filter.ts'
 
-/** Upper bounds of the histograms in seconds, as `bounds_us` has them; one bucket more for what is above. */
-export const BOUNDS_S: readonly number[] = [0.0001, 0.0005, 0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5]
-const BUCKETS = BOUNDS_S.length + 1
+/**
+ * Upper bounds of the histograms in seconds, as `bounds_us` has them: the same rack, the same site, the same continent,
+ * the other side of the world, and a SYN that was sent again. One bucket more for what is above; each is a series.
+ */
+export const BOUNDS_S: readonly number[] = [0.0005, 0.002, 0.01, 0.05, 0.25, 1]
+export const BUCKETS = BOUNDS_S.length + 1
 
 /** `enum failure`, in its order: values of `error.type`. */
 export const FAILURES = [

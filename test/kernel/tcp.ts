@@ -9,6 +9,7 @@ import { hostSettings, startHost } from '../../receivers/host/index.ts'
 import { readLayout } from '../../receivers/host/layout.ts'
 import type { Attributes, Subject } from '../../receivers/receiver.ts'
 import tcpConnections from '../../receivers/tcp_connections/index.ts'
+import type { MetricName } from '../../receivers/tcp_connections/metrics.ts'
 import { atEnd } from '../ending.ts'
 import { listeningLog } from '../receivers/quiet.ts'
 import { buildTool } from '../tools/build.ts'
@@ -24,7 +25,7 @@ export type Point = {
 
 export type Collected = {
   readonly points: readonly Point[]
-  /** Sum of a metric (without `container.net.tcp.`) over the points that carry these attributes. */
+  /** Sum of a metric (without `container.net.tcp.`; of a histogram `.count` for how many) over the points that carry these attributes. */
   sum(metric: string, attributes?: Attributes): number
   /** By who answered. */
   answered(metric: string, destination: string): Record<string, number>
@@ -81,7 +82,16 @@ export async function startReceiver(
         if (cgroup !== undefined && (subject.kind !== 'flow' || subject.cgroup.path !== `/${cgroup}`)) return
         points.push({ subject, metric: metric.replace('container.net.tcp.', ''), value, attributes })
       },
-      distribution() {},
+      distribution(subject, metric, sum, counts, attributes) {
+        this.record(subject, metric, sum, attributes)
+        const name = `${metric}.count` as MetricName
+        this.record(
+          subject,
+          name,
+          Array.from(counts).reduce((all, count) => all + count, 0),
+          attributes,
+        )
+      },
       failed(error) {
         throw error
       },

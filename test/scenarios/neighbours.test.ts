@@ -15,6 +15,9 @@ const METRICS = [
   'container_resources_cpu_delay_seconds_total',
   'container_resources_cpu_throttled_seconds_total',
 ]
+/** A round in which others used more of the CPU than this says nothing of the two, and is taken again. */
+const OTHERS = 0.1
+const MOST_ROUNDS = 12
 const ROUNDS = process.env.LEADLINE_LONG === '1' ? 8 : 3
 
 /** Per second of wall time: CPUs used, seconds waited for a CPU, seconds held back by a quota. */
@@ -41,11 +44,14 @@ test(
     // Taken in turns, so that what else runs on this machine meets all of them alike.
     const noisy: Measured[] = []
     const polite: Measured[] = []
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let tries = 0; noisy.length < ROUNDS || polite.length < ROUNDS; tries++) {
+      assert.ok(tries < MOST_ROUNDS, `others used this CPU: only ${noisy.length} and ${polite.length} rounds are ours`)
       await docker('update', '--cpu-shares', '1024', burner.id)
-      noisy.push(await measure(agent, containers))
+      const beside = await measure(agent, containers)
+      if (isOurs(beside)) noisy.push(beside)
       await docker('update', '--cpu-shares', '2', burner.id)
-      polite.push(await measure(agent, containers))
+      const alone = await measure(agent, containers)
+      if (isOurs(alone)) polite.push(alone)
     }
     const [besideNoisy, besidePolite] = [mean(noisy), mean(polite)]
     t.diagnostic('                       CPUs used   delay s/s   throttled s/s   CPU 0 busy')
@@ -79,6 +85,8 @@ test(
 const waits = ({ delayed, used }: Rates) => delayed / used
 
 type Measured = { readonly sensitive: Rates; readonly burner: Rates; readonly limited: Rates; readonly busy: number }
+
+const isOurs = ({ busy, sensitive, burner }: Measured) => busy - sensitive.used - burner.used < OTHERS
 
 async function measure(
   agent: Agent,

@@ -30,6 +30,17 @@ test('networks, the internet and ports are folded, unless a network is to be kep
   for (const local of ['::1', 'fd00::1', 'fe80::1']) assert.equal(filter(local, 80), `[${local}]:80`)
 })
 
+test('a network of all addresses of one family has none of the other', () => {
+  const v6 = createFilter({ ...none, fold_networks: ['::/0'] })
+  assert.equal(v6('10.0.0.1', 80), '10.0.0.1:80')
+  assert.equal(v6('2001:db8::1', 80), '::/0:80')
+  const v4 = createFilter({ ...none, fold_networks: ['0.0.0.0/0'] })
+  assert.equal(v4('10.0.0.1', 80), '0.0.0.0/0:80')
+  assert.equal(v4('2001:db8::1', 80), '[2001:db8::1]:80')
+  const kept = createFilter({ ...none, fold_public: true, keep_networks: ['::/0'] })
+  assert.equal(kept('8.8.8.8', 80), 'public:80')
+})
+
 test('what is no network or no range is told so', () => {
   assert.deepEqual(['10.0.0.0', '10.0.0.0/33', 'x/8', '2001:db8::/129', ''].map(parseNetwork), Array(5).fill(undefined))
   assert.deepEqual(parseNetwork('10.0.0.0/8'), { address: '10.0.0.0', prefix: 8, family: 'ipv4' })
