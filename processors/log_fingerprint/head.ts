@@ -1,28 +1,21 @@
 // Where the text of a line begins: behind time, host, level, thread and component, which every program writes in its
 // own order. What stands there varies from line to line and from node to node, and would split one pattern into many.
-import { byteAt, isDigit, isLetter, SPACE, skipDigits, skipSpace, skipWord } from './bytes.ts'
-import {
-  CAPITALS,
-  DEBUG,
-  INFO,
-  isWeak,
-  levelLetter,
-  levelOf,
-  levelOfSeverity,
-  levelWord,
-  TITLE,
-  UNKNOWN,
-  WARNING,
-} from './levels.ts'
+import { byteAt, isDigit, isLetter, SPACE, skipDigits, skipSpace } from './bytes.ts'
+import { afterHost, afterHostAndTag, afterMessageId } from './head_host.ts'
+import { foundLevel, isSoftLevel, levelEnd, markEnd } from './head_level.ts'
+import { levelOf, levelOfSeverity, levelWord, UNKNOWN } from './levels.ts'
 import { findMoment, moment } from './moment.ts'
 import { recall, remember } from './recall.ts'
 import {
   BAR_SIGN,
+  bracketEnd,
   CLOSING,
   COLON_SIGN,
-  DOT_SIGN,
-  FIELD_SIGN,
+  isAfterTime,
+  isDashAt,
+  isOpening,
   isWordByte,
+  MAX_BRACKET_BYTES,
   NO_SIGN,
   ODD,
   OPENING,
@@ -50,9 +43,7 @@ export const head = {
 const COLON = 0x3a
 const BAR = 0x7c
 const DASH = 0x2d
-const MAX_LEVEL_WORDS = 5
 const MAX_SKIPS = 6
-const MAX_BRACKET_BYTES = 200
 
 /** Reads the line that stands from `from` to `to`, without its line end. */
 export function readHead(bytes: Uint8Array, from: number, to: number): void {
@@ -115,6 +106,7 @@ export function readHead(bytes: Uint8Array, from: number, to: number): void {
     const end = levelEnd(bytes, at, to, head.isTimed)
     if (end > 0) {
       level = foundLevel
+      head.isSoft = isSoftLevel
       at = end
       if (!isTimed) at = lateTime(bytes, at, to)
       else if (!hasPriority) note(bytes, from, at, to, level)
@@ -169,9 +161,6 @@ function afterTime(bytes: Uint8Array, from: number, to: number): number {
   return at
 }
 
-const isAfterTime = (byte: number) =>
-  byte === 0x5d || byte === 0x29 || byte === 0x3e || byte === 0x2c || byte === COLON || byte === 0x3b || byte === BAR
-
 /** AM, PM, UTC, GMT, CEST, PST …: two to four capitals that end in M, C or T. */
 function isZone(bytes: Uint8Array, from: number, to: number): boolean {
   const end = skipLetters(bytes, from, to)
@@ -189,270 +178,8 @@ function skipLetters(bytes: Uint8Array, from: number, to: number): number {
   return at
 }
 
-/** Host, application, process and message ids, and structured data (RFC 5424 §6). */
-function afterMessageId(bytes: Uint8Array, from: number, to: number): number {
-  let at = from
-  for (let words = 0; words < 4; words++) at = skipWord(bytes, skipSpace(bytes, at, to), to)
-  at = skipSpace(bytes, at, to)
-  if (byteAt(bytes, at, to) === DASH) return at + 1
-  while (byteAt(bytes, at, to) === 0x5b) {
-    const end = bracketEnd(bytes, at, to)
-    if (end < 0) break
-    at = end
-  }
-  return at
-}
-
-/** RFC 3164: one word that is not the tag already. */
-function afterHost(bytes: Uint8Array, from: number, to: number): number {
-  const host = skipSpace(bytes, from, to)
-  const end = skipWord(bytes, host, to)
-  const last = bytes[end - 1]
-  if (end >= to || last === COLON || last === 0x5d) return from
-  return afterSpacedTag(bytes, end, to)
-}
-
-/** `Some Program[123]:` — tags may have spaces. */
-function afterSpacedTag(bytes: Uint8Array, from: number, to: number): number {
-  let at = skipSpace(bytes, from, to)
-  const limit = Math.min(to, at + 64)
-  let hasSpace = false
-  while (at < limit && bytes[at] !== COLON && bytes[at] !== 0x5b) {
-    if (bytes[at] === SPACE) hasSpace = true
-    at++
-  }
-  if (!hasSpace || byteAt(bytes, at, to) !== 0x5b) return from
-  const digits = skipDigits(bytes, at + 1, to)
-  return digits > at + 1 && byteAt(bytes, digits, to) === 0x5d && byteAt(bytes, digits + 1, to) === COLON
-    ? digits + 2
-    : from
-}
-
-/** Of `node-1 sshd[123]: …` behind an ISO time, only with both. */
-function afterHostAndTag(bytes: Uint8Array, from: number, to: number): number {
-  const host = skipSpace(bytes, from, to)
-  if (host >= to || !isLetter(bytes[host] as number)) return from
-  const end = skipWord(bytes, host, to)
-  if (bytes[end - 1] === COLON || byteAt(bytes, end, to) !== SPACE) return from
-  const tag = end + 1
-  let at = tag
-  while (at < to && isTagByte(bytes[at] as number)) at++
-  if (at === tag || byteAt(bytes, at, to) !== 0x5b) return from
-  const digits = skipDigits(bytes, at + 1, to)
-  return digits > at + 1 && byteAt(bytes, digits, to) === 0x5d && byteAt(bytes, digits + 1, to) === COLON ? end : from
-}
-
-const isTagByte = (byte: number) => isWordByte(byte) || byte === 0x2e || byte === 0x2f || byte === 0x28 || byte === 0x29
-
-let foundLevel = UNKNOWN
 /** What syslog's priority said, which the text knows better. */
 let priorityLevel = UNKNOWN
-
-/** Redis writes `1:M 02 May 2024 11:20:30.105 * `: process, role, time, and a mark for the level. */
-function markEnd(bytes: Uint8Array, from: number, at: number, to: number): number {
-  const digits = skipDigits(bytes, from, to)
-  if (digits === from || byteAt(bytes, digits, to) !== COLON || byteAt(bytes, digits + 2, to) !== SPACE) return -1
-  const mark = skipSpace(bytes, at, to)
-  if (byteAt(bytes, mark + 1, to) !== SPACE) return -1
-  const level = MARKS[String.fromCharCode(bytes[mark] as number)]
-  if (level === undefined) return -1
-  foundLevel = level
-  return mark + 1
-}
-
-/** serverLogRaw in redis/src/server.c: debug, verbose, notice, warning. */
-const MARKS: Readonly<Record<string, number>> = { '.': DEBUG, '-': INFO, '*': INFO, '#': WARNING }
-
-/** Behind the level word among the next few, or -1. */
-function levelEnd(bytes: Uint8Array, from: number, to: number, isTimed: boolean): number {
-  let at = from
-  let afterDash = false
-  for (let words = 0; words <= MAX_LEVEL_WORDS; words++) {
-    while (at < to && ((bytes[at] as number) <= SPACE || bytes[at] === BAR)) at++
-    if (at >= to) return -1
-    const byte = bytes[at] as number
-    if (isOpening(byte)) {
-      const framed = framedLevelEnd(bytes, at + 1, to)
-      if (framed > 0) return framed
-      at = bracketEnd(bytes, at, to)
-      if (at < 0) return -1
-      afterDash = false
-      continue
-    }
-    let end = at
-    while (end < to && (isLetter(bytes[end] as number) || isDigit(bytes[end] as number))) end++
-    const next = byteAt(bytes, end, to)
-    const word = levelWord(bytes, at, end)
-    if (word !== 0 && isLevelHere(bytes, word, end, to, next, isTimed, words)) {
-      foundLevel = levelOf(word)
-      head.isSoft = !isTimed && (word & TITLE) !== 0
-      return afterLevel(bytes, end, to)
-    }
-    // A small word behind no dash is the text's.
-    if (word === 0 && byte >= 0x61 && next <= SPACE && !afterDash) return -1
-    if (end === at + 1 && isLevelLetter(byte)) {
-      if (next === 0x2f && isLetter(byteAt(bytes, end + 1, to)) && words === 0) {
-        foundLevel = levelLetter(byte)
-        return end + 1
-      }
-      if (isTimed && next <= SPACE && end < to) {
-        foundLevel = levelLetter(byte)
-        return end
-      }
-    }
-    const wordEnd = seeWord(bytes, at, to)
-    if ((seen & DOT_SIGN) !== 0) {
-      const suffix = suffixLevelEnd(bytes, at, wordEnd)
-      if (suffix > 0) return suffix
-    }
-    const isDash = (seen & NO_SIGN) === 0
-    const isPassed =
-      isDash ||
-      isNumber(bytes, at, wordEnd) ||
-      (isTimed &&
-        (isAllCapitals(bytes, at, wordEnd) || (afterDash && isDashAt(bytes, wordEnd, to)) || (seen & FIELD_SIGN) !== 0))
-    if (!isPassed) return -1
-    afterDash = isDash
-    at = wordEnd
-  }
-  return -1
-}
-
-const isOpening = (byte: number) => byte === 0x5b || byte === 0x28 || byte === 0x3c || byte === 0x7b
-const isLevelLetter = (byte: number) =>
-  byte === 0x49 || byte === 0x44 || byte === 0x57 || byte === 0x45 || byte === 0x46 || byte === 0x56
-
-function isLevelHere(
-  bytes: Uint8Array,
-  word: number,
-  end: number,
-  to: number,
-  next: number,
-  isTimed: boolean,
-  words: number,
-) {
-  const isFramed = next === COLON || next === BAR || next === 0x5d || next === 0x5b
-  if ((word & CAPITALS) !== 0) return endsLevel(next) && (isTimed || isFramed || !isWeak(word))
-  if (isTimed) return isFramed || (!isWeak(word) && (next <= SPACE || next === 0x2c))
-  if (words === 0 && next === COLON) return byteAt(bytes, end + 1, to) <= SPACE
-  // A column of a table: `Warning   BackOff   pod/x`.
-  return (
-    words < 2 &&
-    (word & TITLE) !== 0 &&
-    !isWeak(word) &&
-    end + 1 < to &&
-    next <= SPACE &&
-    (next !== SPACE || bytes[end + 1] === SPACE)
-  )
-}
-
-const endsLevel = (byte: number) =>
-  byte <= SPACE ||
-  byte === COLON ||
-  byte === 0x5d ||
-  byte === 0x29 ||
-  byte === 0x2c ||
-  byte === BAR ||
-  byte === 0x2f ||
-  byte === 0x5b ||
-  byte === 0x3e
-
-/** Behind the colon, the bracket or the rest of `INFO/MainProcess]`. */
-function afterLevel(bytes: Uint8Array, from: number, to: number): number {
-  let at = from
-  if (byteAt(bytes, at, to) === 0x2f) while (at < to && (bytes[at] as number) > SPACE && bytes[at] !== 0x5d) at++
-  while (at < to && isAfterTime(bytes[at] as number)) at++
-  return at
-}
-
-/** `[error]`, `[ INFO ]`, `[core:error]`, `<Information>`; `from` is behind the bracket. */
-function framedLevelEnd(bytes: Uint8Array, from: number, to: number): number {
-  let at = from
-  for (let pair = 0; pair < 2; pair++) {
-    while (at < to && bytes[at] === SPACE) at++
-    let end = at
-    while (end < to && (isLetter(bytes[end] as number) || isDigit(bytes[end] as number))) end++
-    const close = skipSpace(bytes, end, to)
-    const next = byteAt(bytes, close, to)
-    const isClosed = next === 0x5d || next === 0x29 || next === 0x3e || next === 0x7d
-    const word = levelWord(bytes, at, end)
-    if (
-      word !== 0 &&
-      (isClosed || (pair === 0 && close === end && (next === COLON || next === 0x2f || next === BAR)))
-    ) {
-      foundLevel = levelOf(word)
-      const closing = isClosed ? close + 1 : bracketEnd(bytes, from - 1, to)
-      return closing > 0 ? closing : close
-    }
-    if (end === at + 1 && isClosed && isLevelLetter(bytes[at] as number)) {
-      foundLevel = levelLetter(bytes[at] as number)
-      return close + 1
-    }
-    // The first of a pair may be any name.
-    let name = end
-    while (name < to && (isWordByte(bytes[name] as number) || bytes[name] === 0x2e)) name++
-    if (byteAt(bytes, name, to) !== COLON || name === at) return -1
-    at = name + 1
-  }
-  return -1
-}
-
-/** `local.ERROR:` */
-function suffixLevelEnd(bytes: Uint8Array, from: number, to: number): number {
-  let end = to
-  if (bytes[end - 1] === COLON) end--
-  let at = end
-  while (at > from && isLetter(bytes[at - 1] as number)) at--
-  if (at <= from + 1 || bytes[at - 1] !== 0x2e) return -1
-  const word = levelWord(bytes, at, end)
-  if ((word & CAPITALS) === 0) return -1
-  foundLevel = levelOf(word)
-  return to
-}
-
-function isSigns(bytes: Uint8Array, from: number, to: number): boolean {
-  for (let at = from; at < to; at++) {
-    const byte = bytes[at] as number
-    if (byte !== DASH && byte !== COLON && byte !== 0x3e) return false
-  }
-  return true
-}
-
-/** Also an age, `2m11s`. */
-function isNumber(bytes: Uint8Array, from: number, to: number): boolean {
-  if (!isDigit(bytes[from] as number)) return false
-  if (to - from <= 8 && isLetter(bytes[to - 1] as number)) return true
-  for (let at = from; at < to; at++) if (isLetter(bytes[at] as number)) return false
-  return true
-}
-
-/** `KERNEL`, `R02-M1-N0`: no small letter, and no colon at the end. */
-function isAllCapitals(bytes: Uint8Array, from: number, to: number): boolean {
-  if (to - from < 2 || bytes[to - 1] === COLON) return false
-  for (let at = from; at < to; at++) {
-    const byte = bytes[at] as number
-    const isCapital = byte >= 0x41 && byte <= 0x5a
-    if (!isCapital && byte !== 0x5f && !(at > from && (isDigit(byte) || byte === DASH || byte === COLON))) return false
-  }
-  return true
-}
-
-const isDashAt = (bytes: Uint8Array, at: number, to: number) =>
-  byteAt(bytes, at, to) === SPACE && byteAt(bytes, at + 1, to) === DASH && byteAt(bytes, at + 2, to) === SPACE
-
-/** Behind the bracket that closes the one at `from`, or -1 when it is too far away. */
-export function bracketEnd(bytes: Uint8Array, from: number, to: number): number {
-  const open = bytes[from] as number
-  const close = open === 0x28 ? 0x29 : open + 2
-  const end = Math.min(to, from + MAX_BRACKET_BYTES)
-  let depth = 0
-  for (let at = from; at < end; at++) {
-    const byte = bytes[at]
-    if (byte === open) depth++
-    else if (byte === close && --depth === 0) return at + 1
-  }
-  return -1
-}
 
 /** Behind thread, request and component. */
 function skipRest(bytes: Uint8Array, from: number, to: number): number {
@@ -470,8 +197,8 @@ function skipRest(bytes: Uint8Array, from: number, to: number): number {
         if (byteAt(bytes, end, to) === COLON) end++
       }
     } else if (byte === DASH || byte === COLON || byte === BAR) {
-      end = skipWord(bytes, at, to)
-      if (!(isSigns(bytes, at, end) || byte === BAR)) break
+      end = seeWord(bytes, at, to)
+      if ((seen & NO_SIGN) !== 0 && byte !== BAR) break
       if (byte === BAR) end = at + 1
     } else if (byte === 0x7b && byteAt(bytes, at + 1, to) === 0x7d) end = at + 2
     else if (isDigit(byte)) end = afterNumber(bytes, at, to)

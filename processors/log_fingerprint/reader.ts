@@ -399,8 +399,8 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
       const mayHaveColours = bytes.includes(ESCAPE)
       let at = 0
       for (let index = 0; at < size; index++) {
-        let to = at
-        while (to < size && bytes[to] !== NEWLINE) to++
+        let to = bytes.indexOf(NEWLINE, at)
+        if (to < 0) to = size
         const following = to + 1
         while (to > at && bytes[to - 1] === RETURN) to--
         stream.line++

@@ -1,5 +1,5 @@
 // What signs a word of a line's head has. Seen in one pass, as a head's rules ask for many of them.
-import { isDigit, isLetter, SPACE } from './bytes.ts'
+import { byteAt, isDigit, isLetter, SPACE } from './bytes.ts'
 
 export const COLON_SIGN = 1
 export const BAR_SIGN = 2
@@ -50,4 +50,28 @@ export function seeWord(bytes: Uint8Array, from: number, to: number): number {
   }
   seen = signs
   return at
+}
+
+/** What belongs to a time that ended. */
+export const isAfterTime = (byte: number) =>
+  byte === 0x5d || byte === 0x29 || byte === 0x3e || byte === 0x2c || byte === 0x3a || byte === 0x3b || byte === 0x7c
+
+export const isOpening = (byte: number) => byte === 0x5b || byte === 0x28 || byte === 0x3c || byte === 0x7b
+export const isDashAt = (bytes: Uint8Array, at: number, to: number) =>
+  byteAt(bytes, at, to) === SPACE && byteAt(bytes, at + 1, to) === 0x2d && byteAt(bytes, at + 2, to) === SPACE
+
+export const MAX_BRACKET_BYTES = 200
+
+/** Behind the bracket that closes the one at `from`, or -1 when it is too far away. */
+export function bracketEnd(bytes: Uint8Array, from: number, to: number): number {
+  const open = bytes[from] as number
+  const close = open === 0x28 ? 0x29 : open + 2
+  const end = Math.min(to, from + MAX_BRACKET_BYTES)
+  let depth = 0
+  for (let at = from; at < end; at++) {
+    const byte = bytes[at]
+    if (byte === open) depth++
+    else if (byte === close && --depth === 0) return at + 1
+  }
+  return -1
 }
