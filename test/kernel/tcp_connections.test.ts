@@ -1,9 +1,12 @@
 // Real connections between network namespaces, counted: against what the programs that made them saw themselves, `ss`,
 // and the kernel's own counters.
 import assert from 'node:assert/strict'
+import { spawnSync } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { readdirSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { launchAgent } from '../agent.ts'
+import { atEnd } from '../ending.ts'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 import { clientRouterServer, type Namespace } from './network.ts'
@@ -161,6 +164,31 @@ test('a server of several processes listens once, and every connection is accept
   assert.equal(now.sum('inbound.bytes_received', inbound), 10_000)
   assert.equal(now.sum('listen.info', inbound), 1)
   await killed(child)
+})
+
+test('an agent that is killed leaves no program, no map and no pin in the kernel', needs, async (t) => {
+  const agent = await launchAgent({ receivers: { tcp_connections: {} } })
+  atEnd(t, () => until('it is reaped', () => !existsSync(`/proc/${agent.pid}`)))
+  await agent.scrape()
+  const fdinfo = `/proc/${agent.pid}/fdinfo`
+  const ids = (kind: string) =>
+    readdirSync(fdinfo).flatMap((fd) => {
+      const id = new RegExp(`^${kind}:\\s*(\\d+)`, 'm').exec(readFileSync(`${fdinfo}/${fd}`, 'latin1'))?.[1]
+      return id === undefined ? [] : [id]
+    })
+  const [programs, maps] = [new Set(ids('prog_id')), new Set(ids('map_id'))]
+  const pins = () => spawnSync('find', ['/sys/fs/bpf', '-mindepth', '1'], { encoding: 'utf8' }).stdout
+  const pinned = pins()
+  const isThere = (what: string, id: string) => spawnSync('bpftool', [what, 'show', 'id', id]).status === 0
+  assert.ok(programs.size >= 6 && maps.size >= 8, `${programs.size} programs, ${maps.size} maps`)
+  assert.ok([...programs].every((id) => isThere('prog', id)))
+  process.kill(agent.pid, 'SIGKILL')
+  // Maps are freed after a grace period of the kernel.
+  await until('nothing is left', () => {
+    const left = [...programs].some((id) => isThere('prog', id)) || [...maps].some((id) => isThere('map', id))
+    return !left
+  })
+  assert.equal(pins(), pinned)
 })
 
 test(

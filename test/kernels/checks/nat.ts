@@ -70,7 +70,7 @@ export const nat = defineCheck<Facts>({
     }
     await new Promise((resolve) => setTimeout(resolve, 300))
     const now = await receiver.collect()
-    const stats = execFileSync('ipvsadm', ['-L', '-n', '--stats'], { encoding: 'utf8' })
+    const stats = execFileSync('ipvsadm', ['-L', '-n', '--stats', '-t', `${IPVS}:80`], { encoding: 'utf8' })
     const kernel = Object.fromEntries(
       [...stats.matchAll(/-> (\S+)\s+(\d+)/g)].map(([, to = '', count]) => [to, Number(count)]),
     )
