@@ -2,6 +2,7 @@
 // number that it sees, by container, in a file that only grows.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { openSync, readFileSync, writeSync } from 'node:fs'
+import { monitorEventLoopDelay } from 'node:perf_hooks'
 import { metrics } from '@opentelemetry/api'
 import * as z from 'zod/mini'
 import containerLogs from '../receivers/container_logs/index.ts'
@@ -17,6 +18,8 @@ export type Given = {
   readonly host?: object
   /** How long each delivery takes longer than it must. */
   readonly slowMs?: number
+  /** Files that the reader's machine lacks. */
+  readonly lacks?: readonly string[]
 }
 
 /** What was seen of one stream: each number with how often it came. */
@@ -29,18 +32,38 @@ export type Seen = {
 
 /** Starts a reader; resolves when it reads. */
 export async function startReader(given: Given): Promise<ChildProcess> {
-  const child = spawn(
+  const masks = (given.lacks ?? []).map((path) => `mount --bind /dev/null ${path}`)
+  const script = [...masks, 'exec "$0" "$@"'].join(' && ')
+  const wrapped = masks.length > 0 ? ['unshare', '--mount', 'sh', '-c', script] : []
+  const [command = '', ...args] = [
+    ...wrapped,
     process.execPath,
-    ['--disable-warning=ExperimentalWarning', import.meta.filename, JSON.stringify(given)],
-    {
-      stdio: ['pipe', 'pipe', 'inherit'],
-    },
-  )
+    '--disable-warning=ExperimentalWarning',
+    import.meta.filename,
+    JSON.stringify(given),
+  ]
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] })
   await new Promise<void>((resolve, reject) => {
     child.stdout?.once('data', () => resolve())
     child.once('exit', (code) => reject(new Error(`the reader ended with ${code}`)))
   })
   return child
+}
+
+/** What a reader tells of itself. */
+export type Told = {
+  /** By source and metric, of all containers. */
+  readonly sums: Readonly<Record<string, number>>
+  readonly rss: number
+  /** How late timers were since it was asked before: the worst, and 99 of 100. */
+  readonly longestTurnMs: number
+  readonly usualTurnMs: number
+}
+
+export async function askReader(reader: ChildProcess): Promise<Told> {
+  const answer = new Promise<string>((resolve) => reader.stdout?.once('data', (data) => resolve(String(data))))
+  reader.kill('SIGUSR2')
+  return JSON.parse(await answer) as Told
 }
 
 /** By `cgroup path` and source: `/docker/<id> stdout/stderr`. */
@@ -133,6 +156,22 @@ async function main({ ledger, config, host: hostConfig = {}, slowMs = 0 }: Given
   const context = { host, log, meter: metrics.getMeter('test'), logs: sink, id: 'container_logs' }
   const receiver = await containerLogs.start(z.parse(containerLogs.config, config), context)
   const refreshing = setInterval(() => void host.refresh(500), 1000)
+  const delay = monitorEventLoopDelay({ resolution: 5 })
+  delay.enable()
+  process.on('SIGUSR2', () => {
+    const sums: Record<string, number> = {}
+    receiver.collect({
+      record(_subject, name, value, { source } = {}) {
+        sums[`${source} ${name}`] = (sums[`${source} ${name}`] ?? 0) + value
+      },
+      distribution() {},
+      failed() {},
+    })
+    const { rss } = process.memoryUsage()
+    const told: Told = { sums, rss, longestTurnMs: delay.max / 1e6, usualTurnMs: delay.percentile(99) / 1e6 }
+    process.stdout.write(`${JSON.stringify(told)}\n`)
+    delay.reset()
+  })
   process.stdout.write('ready\n')
   process.once('SIGTERM', async () => {
     clearInterval(refreshing)

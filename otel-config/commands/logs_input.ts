@@ -43,19 +43,24 @@ export function createInput({ format, isNumbered, createReader }: InputOptions):
 
   return {
     read(bytes) {
-      let whole = bytes
+      let from = 0
+      // Only the line that was cut is copied; what follows it is read where it stands.
       if (rest !== undefined) {
-        whole = Buffer.concat([rest, bytes])
+        from = bytes.indexOf(NEWLINE) + 1
+        const whole = Buffer.concat([rest, from === 0 ? bytes : bytes.subarray(0, from)])
         rest = undefined
+        if (from === 0 && whole.length < MAX_LINE_BYTES) {
+          rest = whole
+          return
+        }
+        lines(whole).read(whole)
+        if (from === 0) return
       }
-      const end = whole.lastIndexOf(NEWLINE) + 1
-      if (end === 0 && whole.length < MAX_LINE_BYTES) {
-        rest = Buffer.from(whole)
-        return
-      }
-      const cut = end === 0 ? whole.length : end
-      lines(whole).read(whole.subarray(0, cut))
-      if (cut < whole.length) rest = Buffer.from(whole.subarray(cut))
+      const end = bytes.lastIndexOf(NEWLINE) + 1
+      const isCut = end <= from && bytes.length - from >= MAX_LINE_BYTES
+      const to = isCut ? bytes.length : Math.max(end, from)
+      if (to > from) lines(bytes).read(bytes.subarray(from, to))
+      if (to < bytes.length) rest = Buffer.from(bytes.subarray(to))
     },
     flush: () => into?.flush(),
     end() {

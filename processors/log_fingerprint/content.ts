@@ -153,12 +153,16 @@ const isApart = (byte: number) =>
 
 const FATAL = 'panic panicked Segmentation terminate terminating segfault Uncaught Unhandled'
 const fatal = new Set(FATAL.split(' ').map(hashOf))
-const bad = new Set(['Exception', 'Traceback', 'exception'].map(hashOf))
+const BAD = 'Exception Traceback exception'
+const bad = new Set(BAD.split(' ').map(hashOf))
+/** 1 for the first letters of those, so that nearly every other word is turned away without hashing. */
+const FIRSTS = new Uint8Array(256)
+for (const word of `${FATAL} ${BAD}`.split(' ')) FIRSTS[word.charCodeAt(0)] = 1
 
 function failureAt(bytes: Uint8Array, from: number, to: number, after: number, words: number): number {
   const length = to - from
   if (length < 5) return UNKNOWN
-  if (after === 0x3a || words < 2) {
+  if ((after === 0x3a || words < 2) && FIRSTS[bytes[from] as number] === 1) {
     let hash = FNV_BASIS
     for (let at = from; at < to; at++) hash = Math.imul(hash ^ (bytes[at] as number), FNV_PRIME)
     if (fatal.has(hash)) return words === 0 || after === 0x3a ? CRITICAL : ERROR

@@ -16,6 +16,20 @@ import {
 } from './levels.ts'
 import { findMoment, moment } from './moment.ts'
 import { recall, remember } from './recall.ts'
+import {
+  BAR_SIGN,
+  CLOSING,
+  COLON_SIGN,
+  DOT_SIGN,
+  FIELD_SIGN,
+  isWordByte,
+  NO_SIGN,
+  ODD,
+  OPENING,
+  PATH_SIGN,
+  seen,
+  seeWord,
+} from './word.ts'
 
 /** What `readHead` found. One object, used again for every line. */
 export const head = {
@@ -169,8 +183,6 @@ function isZone(bytes: Uint8Array, from: number, to: number): boolean {
   return length === 2 ? last === 0x4d : (last === 0x54 || last === 0x43) && byteAt(bytes, end, to) !== COLON
 }
 
-const isWordByte = (byte: number) => isLetter(byte) || isDigit(byte) || byte === 0x5f || byte === DASH
-
 function skipLetters(bytes: Uint8Array, from: number, to: number): number {
   let at = from
   while (at < to && isLetter(bytes[at] as number)) at++
@@ -288,19 +300,17 @@ function levelEnd(bytes: Uint8Array, from: number, to: number, isTimed: boolean)
         return end
       }
     }
-    const wordEnd = skipWord(bytes, at, to)
-    if (isDotted(bytes, at, wordEnd)) {
+    const wordEnd = seeWord(bytes, at, to)
+    if ((seen & DOT_SIGN) !== 0) {
       const suffix = suffixLevelEnd(bytes, at, wordEnd)
       if (suffix > 0) return suffix
     }
-    const isDash = isSigns(bytes, at, wordEnd)
+    const isDash = (seen & NO_SIGN) === 0
     const isPassed =
       isDash ||
       isNumber(bytes, at, wordEnd) ||
       (isTimed &&
-        (isAllCapitals(bytes, at, wordEnd) ||
-          (afterDash && isDashAt(bytes, wordEnd, to)) ||
-          isField(bytes, at, wordEnd)))
+        (isAllCapitals(bytes, at, wordEnd) || (afterDash && isDashAt(bytes, wordEnd, to)) || (seen & FIELD_SIGN) !== 0))
     if (!isPassed) return -1
     afterDash = isDash
     at = wordEnd
@@ -387,18 +397,13 @@ function framedLevelEnd(bytes: Uint8Array, from: number, to: number): number {
   return -1
 }
 
-function isDotted(bytes: Uint8Array, from: number, to: number): boolean {
-  for (let at = from + 1; at < to; at++) if (bytes[at] === 0x2e) return true
-  return false
-}
-
 /** `local.ERROR:` */
 function suffixLevelEnd(bytes: Uint8Array, from: number, to: number): number {
   let end = to
   if (bytes[end - 1] === COLON) end--
   let at = end
   while (at > from && isLetter(bytes[at - 1] as number)) at--
-  if (at === from || bytes[at - 1] !== 0x2e) return -1
+  if (at <= from + 1 || bytes[at - 1] !== 0x2e) return -1
   const word = levelWord(bytes, at, end)
   if ((word & CAPITALS) === 0) return -1
   foundLevel = levelOf(word)
@@ -435,12 +440,6 @@ function isAllCapitals(bytes: Uint8Array, from: number, to: number): boolean {
 const isDashAt = (bytes: Uint8Array, at: number, to: number) =>
   byteAt(bytes, at, to) === SPACE && byteAt(bytes, at + 1, to) === DASH && byteAt(bytes, at + 2, to) === SPACE
 
-/** `user@database`, `tid=gq7` */
-function isField(bytes: Uint8Array, from: number, to: number): boolean {
-  for (let at = from; at < to; at++) if (bytes[at] === 0x40 || bytes[at] === 0x3d) return true
-  return false
-}
-
 /** Behind the bracket that closes the one at `from`, or -1 when it is too far away. */
 export function bracketEnd(bytes: Uint8Array, from: number, to: number): number {
   const open = bytes[from] as number
@@ -476,11 +475,16 @@ function skipRest(bytes: Uint8Array, from: number, to: number): number {
       if (byte === BAR) end = at + 1
     } else if (byte === 0x7b && byteAt(bytes, at + 1, to) === 0x7d) end = at + 2
     else if (isDigit(byte)) end = afterNumber(bytes, at, to)
-    else if (isPlainWord(bytes, at, to)) break
     else {
-      end = afterPlace(bytes, at, to)
-      if (end < 0) end = afterName(bytes, at, to, hasBracket)
-      if (end < 0 && !hasName) {
+      const wordEnd = seeWord(bytes, at, to)
+      const signs = seen
+      // A word without any sign of a head, one space, a letter: the text begins here.
+      if ((signs & (COLON_SIGN | BAR_SIGN | OPENING | CLOSING)) === 0) {
+        if (bytes[wordEnd] === SPACE && wordEnd + 1 < to && isLetter(bytes[wordEnd + 1] as number)) break
+      }
+      if ((signs & CLOSING) !== 0) end = afterPlace(bytes, at, to)
+      if (end < 0) end = afterName(bytes, at, wordEnd, to, signs, hasBracket)
+      if (end < 0 && !hasName && mayBeComponent(bytes, wordEnd, to, signs)) {
         end = afterComponent(bytes, at, to)
         hasName = end > 0
         if (hasName) {
@@ -501,18 +505,6 @@ function skipRest(bytes: Uint8Array, from: number, to: number): number {
     at = skipSpace(bytes, end, to)
   }
   return at < to ? at : before
-}
-
-/** A word without any sign of a head, one space, a letter: the text begins here. */
-function isPlainWord(bytes: Uint8Array, from: number, to: number): boolean {
-  let at = from
-  while (at < to) {
-    const byte = bytes[at] as number
-    if (byte <= SPACE) break
-    if (byte === COLON || byte === BAR || byte === 0x28 || byte === 0x5b || byte === 0x5d) return false
-    at++
-  }
-  return at > from && at + 1 < to && bytes[at] === SPACE && isLetter(bytes[at + 1] as number)
 }
 
 /** `12|`, a number without a level before it, `1 ---`. */
@@ -537,19 +529,24 @@ function afterPlace(bytes: Uint8Array, from: number, to: number): number {
   return -1
 }
 
-/** `Name|`, a dotted name before a bracket, a name before ` - `. */
-function afterName(bytes: Uint8Array, from: number, to: number, hasBracket: boolean): number {
-  let end = from
-  let isPath = false
-  while (end < to) {
-    const byte = bytes[end] as number
-    if (byte <= SPACE || byte === BAR) break
-    if (!isWordByte(byte)) {
-      if (byte !== 0x2e && byte !== COLON && byte !== 0x24 && byte !== 0x40 && byte !== 0x2f) return -1
-      isPath = true
-    }
-    end++
-  }
+/** `Name|`, a dotted name before a bracket, a name before ` - `. The word has these `signs` and ends at `wordEnd`. */
+function afterName(
+  bytes: Uint8Array,
+  from: number,
+  wordEnd: number,
+  to: number,
+  signs: number,
+  hasBracket: boolean,
+): number {
+  let end = wordEnd
+  let isPath = (signs & PATH_SIGN) !== 0
+  if ((signs & BAR_SIGN) !== 0) {
+    end = from
+    while (bytes[end] !== BAR) end++
+    seeWord(bytes, from, end)
+    if ((seen & ODD) !== 0) return -1
+    isPath = (seen & PATH_SIGN) !== 0
+  } else if ((signs & ODD) !== 0) return -1
   if (end === from || end >= to) return -1
   if (bytes[end] === BAR) return end + 1
   if ((isPath || hasBracket) && isDashAt(bytes, end, to)) return end + 2
@@ -562,6 +559,10 @@ function afterName(bytes: Uint8Array, from: number, to: number, hasBracket: bool
   }
   return isPath && bytes[end - 1] !== COLON && byteAt(bytes, next, to) === 0x5b ? end : -1
 }
+
+const mayBeComponent = (bytes: Uint8Array, wordEnd: number, to: number, signs: number) =>
+  (signs & (COLON_SIGN | OPENING)) !== 0 ||
+  (byteAt(bytes, wordEnd, to) === SPACE && byteAt(bytes, wordEnd + 1, to) === 0x28)
 
 /** `name`, `(…)`, `[…]`, ` (…)`, `:`: a name that a colon and a space follow, each bracket if it is there. */
 function afterComponent(bytes: Uint8Array, from: number, to: number): number {

@@ -174,6 +174,13 @@ function pushWord(bytes: Uint8Array, start: number, end: number, to: number, has
   const meaning = meaningOf(hash)
   const afterNumber = isAfterNumber
   isAfterNumber = false
+  if (meaning === 0) {
+    const isName = count > 1 && meanings[count - 1] === USER && ((meanings[count - 2] as number) & BEFORE_USER) !== 0
+    const isPlain = !isName && (((bytes[start] as number) | 32) > 0x66 || !isHexWord(bytes, start, end, to))
+    if (isPlain) push(hash === 0 ? 1 : hash, 0, start, end)
+    else push(WILDCARD, 0, start, end)
+    return
+  }
   if ((meaning & UNIT) !== 0 && afterNumber && count > 0 && start - (ends[count - 1] as number) <= 1) {
     ends[count - 1] = end
     return

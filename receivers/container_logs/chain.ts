@@ -39,6 +39,8 @@ export type ChainOptions = {
   /** Where compressed files are unpacked to; each is removed at once and lives as long as it is open. */
   readonly scratchDirectory: string
   readonly mostUnpackedBytes: number
+  /** An old file that was compressed cannot be unpacked: what was not read of it is lost. */
+  readonly failed: (error: Error) => void
 }
 
 /** A rotation takes moments, but it is several renames. */
@@ -168,7 +170,10 @@ async function unpack({ fd, path, modifiedMs }: LogFile, options: ChainOptions):
   const limit = new Transform({
     transform(chunk: Buffer, _encoding, done) {
       bytes += chunk.length
-      done(bytes > options.mostUnpackedBytes ? new Error('too large') : null, chunk)
+      done(
+        bytes > options.mostUnpackedBytes ? new Error(`larger than ${options.mostUnpackedBytes} bytes`) : null,
+        chunk,
+      )
     },
   })
   const inflate = path.endsWith('.zst') ? createZstdDecompress() : createGunzip()
@@ -177,7 +182,13 @@ async function unpack({ fd, path, modifiedMs }: LogFile, options: ChainOptions):
     const file = logFileOf(openSync(unpacked, 'r'), path)
     if (file) Object.assign(file, { modifiedMs, readModifiedMs: modifiedMs })
     return file
-  } catch {
+  } catch (cause) {
+    const why = (cause as Error).message
+    options.failed(
+      new Error(`cannot unpack ${path}: ${why} · fix: let rotation compress later (delaycompress), or larger files`, {
+        cause,
+      }),
+    )
     return undefined
   } finally {
     rmSync(unpacked, { force: true })

@@ -1,24 +1,16 @@
 // Follows one log from file to file: what was renamed is read to its end first, what was copied and truncated goes on
 // in the copy, and the place of what has been handed on is saved with every delivery.
+import { watch } from 'node:fs'
 import { type ChainOptions, filesFrom } from './chain.ts'
-import type { Saved, SavedFile } from './checkpoints.ts'
+import type { Saved } from './checkpoints.ts'
+import { type Counts, noCounts } from './counts.ts'
 import type { Format } from './formats/format.ts'
 import { clear, createDecoded, type Decoded } from './lines.ts'
-import {
-  advance,
-  closeLogFile,
-  hasNews,
-  isSameFile,
-  type LogFile,
-  look,
-  note,
-  readOn,
-  rewind,
-  seek,
-  TAIL_BYTES,
-} from './log_file.ts'
+import { closeLogFile, hasNews, isSameFile, type LogFile, look, rewind, seek } from './log_file.ts'
+import { keepPlaces } from './places.ts'
+import { readOneShare, type ShareOptions, skip, takeRest } from './shares.ts'
 import { currentFile } from './siblings.ts'
-import { beginAt, resume, type Start, savedFile } from './start.ts'
+import { beginAt, resume, type Start } from './start.ts'
 
 export type FollowOptions = {
   readonly path: string
@@ -46,6 +38,8 @@ export type Limits = {
 export type Follower = {
   /** Looks at the files. Answers whether there is something to read. */
   poll(nowMs: number): boolean
+  /** Calls `wake` when its file is written, renamed or removed. Undefined where it has to be looked at. */
+  watch(wake: () => void): (() => void) | undefined
   /** Reads one share and hands it on. Answers whether there is more. */
   readShare(): boolean
   /** Whether nothing more is written: then it ends when all has been read. */
@@ -60,45 +54,24 @@ export type Follower = {
   close(): void
 }
 
-export type Counts = {
-  rotations: number
-  truncations: number
-  /** Times that we could not find the place where we had been. */
-  gaps: number
-  skippedBytes: number
-  cutBytes: number
-  damagedRecords: number
-}
-
-/** One turn of one log: what takes about a fifth of a millisecond. */
-export const SHARE_BYTES = 128 << 10
 /** Programs go on to write into a file that was renamed, until they are told. */
 const GRACE_MS = 3000
-/** The current file, and those before it that may still be written. */
-const MOST_SAVED = 2
+/** How often the log's name is looked at while its file goes on growing and nothing else happened to it. */
+const NAME_EVERY_MS = 1000
 
-const share = Buffer.allocUnsafeSlow(TAIL_BYTES + SHARE_BYTES)
-let large = share
 const decoded = createDecoded()
 
 export function follow({ path, format, chain, limits, start, saved, deliver, save, failed }: FollowOptions): Follower {
-  const counts: Counts = {
-    rotations: 0,
-    truncations: 0,
-    gaps: 0,
-    skippedBytes: 0,
-    cutBytes: 0,
-    damagedRecords: 0,
-  }
+  const counts = noCounts()
+  const places = keepPlaces(format, save)
+  const shares: ShareOptions = { format, maxLineBytes: limits.maxLineBytes, decoded, handOn }
   /** Oldest first; the last is the current one. */
   let files: LogFile[] = []
-  let lastRead: LogFile | undefined
-  /** Where a line began that has not ended, in a file before the one that is read. */
-  let carried: SavedFile | undefined
   let settling = false
   let finishingMs: number | undefined
   let finished = false
   let heldSinceMs = Number.POSITIVE_INFINITY
+  let namedMs = 0
 
   /** What takes its time: meanwhile the log is left alone. */
   function settle(work: () => Promise<void>): void {
@@ -119,7 +92,7 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
       files = resumed.files
       if (!resumed.found) counts.gaps++
     }
-    lastRead = files[0]
+    places.reading = files[0]
     const nowMs = Date.now()
     for (const file of files.slice(0, -1)) file.rotatedMs = nowMs
     if (files.length > 0) store()
@@ -147,11 +120,12 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
     if (found.found) {
       for (const one of found.files.slice(0, -1)) one.rotatedMs = Date.now()
       files.splice(files.indexOf(file), 1, ...found.files)
-      if (lastRead === file) lastRead = found.files[0]
+      if (places.reading === file) places.reading = found.files[0]
       closeLogFile(file)
       return
     }
-    // What was written between our last look and the truncation is gone, unless there was nothing.
+    // What was written between our last look and the truncation is gone, and how much that was nobody knows.
+    counts.skippedBytes += Math.max(0, file.reached - offset)
     for (const one of found.files) closeLogFile(one)
     counts.gaps++
     format.reset()
@@ -159,84 +133,33 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
     store()
   }
 
-  /** What was not begun yet is found again by what comes before it. */
-  function store(): void {
-    const begun = files.filter(({ offset }) => offset > 0).slice(-MOST_SAVED)
-    const [first = files[0]] = begun
-    if (first === undefined) return
-    const held = format.heldFrom()
-    const list = (begun.length > 0 ? begun : [first]).map((file) =>
-      savedFile(file, file === lastRead ? held : undefined),
-    )
-    const isBefore = carried !== undefined && held === 0 && !list.some(({ ino }) => ino === carried?.ino)
-    if (carried !== undefined && isBefore) list.unshift(carried)
-    else if (held !== 0) carried = undefined
-    save({ files: list, modifiedMs: first.readModifiedMs })
-  }
+  const store = () => places.store(files)
 
   function handOn(): void {
     counts.cutBytes += decoded.cutBytes
     counts.damagedRecords += decoded.damaged
-    if (decoded.stdout.count + decoded.stderr.count > 0) deliver(decoded)
-    clear(decoded)
-    store()
+    try {
+      if (decoded.stdout.count + decoded.stderr.count > 0) deliver(decoded)
+    } finally {
+      clear(decoded) // it is every log's
+      store()
+    }
     heldSinceMs = format.heldFrom() === undefined ? Number.POSITIVE_INFINITY : Date.now()
   }
 
-  /** Tells the format that the file has changed, and remembers where an open line began. */
-  function turnTo(file: LogFile): void {
-    if (file === lastRead) return
-    const held = format.heldFrom()
-    if (held !== undefined && lastRead !== undefined && carried === undefined) carried = savedFile(lastRead, held)
-    format.nextFile()
-    lastRead = file
-  }
-
   function readFrom(file: LogFile): boolean {
-    turnTo(file)
-    let most = SHARE_BYTES
-    let bytes = readOn(file, share, most)
-    let taken = bytes === undefined ? 0 : decode(file, bytes)
-    if (taken === 0 && bytes?.length === most) {
-      // A record that is longer than a share.
-      most = limits.maxLineBytes + SHARE_BYTES
-      if (large.length < TAIL_BYTES + most) large = Buffer.allocUnsafeSlow(TAIL_BYTES + most)
-      bytes = readOn(file, large, most)
-      taken = bytes === undefined ? 0 : decode(file, bytes)
-      if (taken === 0 && bytes?.length === most) {
-        decoded.damaged++
-        taken = bytes.length
-      }
-    }
-    if (bytes === undefined) {
+    places.turnTo(file)
+    const read = readOneShare(file, shares)
+    if (read === 'truncated') {
       if (file === files.at(-1)) settle(() => truncated(file))
       else drop(file)
-      return false
     }
-    file.lookedTo = file.offset + bytes.length
-    file.readModifiedMs = file.modifiedMs
-    file.size = Math.max(file.size, file.lookedTo)
-    advance(file, bytes, taken)
-    if (taken > 0) handOn()
-    return bytes.length === most
+    return read === 'more'
   }
 
-  /** A program that does not append leaves a hole where the truncated content was. */
-  function decode(file: LogFile, bytes: Buffer): number {
-    const holes = format.isText && file.offset === 0 ? leadingNuls(bytes) : 0
-    if (holes === 0) return format.decode(bytes, file.offset, decoded)
-    return holes + format.decode(bytes.subarray(holes), file.offset + holes, decoded)
-  }
-
-  /** What is left of a file without an end, as a line. */
-  function takeRest(file: LogFile): void {
-    const rest = readOn(file, share, SHARE_BYTES)
-    if (rest === undefined || rest.length === 0) return
-    turnTo(file)
-    format.rest(rest, decoded)
-    advance(file, rest, rest.length)
-    file.lookedTo = file.offset
-    handOn()
+  function rest(file: LogFile): void {
+    places.turnTo(file)
+    takeRest(file, shares)
   }
 
   function drop(file: LogFile): void {
@@ -250,7 +173,7 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
     if (files.length < 2 || oldest === undefined || hasNews(oldest)) return
     const quietMs = nowMs - Math.max(oldest.grewMs, oldest.rotatedMs ?? nowMs)
     if (quietMs < GRACE_MS && finishingMs === undefined) return
-    takeRest(oldest)
+    rest(oldest)
     drop(oldest)
   }
 
@@ -258,7 +181,7 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
   function flushSilent(nowMs: number): void {
     const current = files.at(-1)
     if (current === undefined || hasNews(current)) return
-    if (current.offset < current.size && nowMs - current.grewMs > limits.flushMs) takeRest(current)
+    if (current.offset < current.size && nowMs - current.grewMs > limits.flushMs) rest(current)
     if (nowMs - heldSinceMs > limits.flushMs) {
       format.flush(decoded)
       handOn()
@@ -269,19 +192,10 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
     let tooMuch = lagBytes() > limits.maxLagBytes ? lagBytes() - limits.maxLagBytes / 2 : 0
     for (const file of files) {
       if (tooMuch <= 0) return
-      const unread = file.size - file.offset
-      const wanted = Math.min(unread, Math.ceil(tooMuch))
-      const before = file.offset
-      if (!seek(file, before + wanted)) continue
-      if (wanted < unread) {
-        const bytes = readOn(file, share, SHARE_BYTES)
-        const boundary = bytes === undefined ? -1 : format.boundary(bytes, 1)
-        if (boundary > 0) seek(file, file.offset + boundary)
-      }
-      format.reset()
-      counts.skippedBytes += file.offset - before
-      tooMuch -= wanted
-      store()
+      const skipped = skip(file, Math.ceil(tooMuch), format)
+      counts.skippedBytes += skipped
+      tooMuch -= skipped
+      if (skipped > 0) store()
     }
   }
 
@@ -291,11 +205,26 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
     return sum
   }
 
+  /** Its name costs more to look at than itself, so that is done when it may have changed: a rename has a time too. */
+  function lookAt(current: LogFile, nowMs: number): void {
+    const { size } = current
+    look(current, nowMs)
+    if (current.offset === 0 && current.size < size) {
+      settle(() => truncated(current))
+      return
+    }
+    const grows = current.size !== size && current.changedMs === current.modifiedMs
+    if (grows && nowMs - namedMs < NAME_EVERY_MS) return
+    namedMs = nowMs
+    const seen = currentFile(path)
+    if (seen !== undefined && !isSameFile(seen, current)) settle(() => rotate(current))
+  }
+
   function endWhenDone(nowMs: number): void {
     if (finishingMs === undefined || files.some(hasNews)) return
     const lastMs = Math.max(finishingMs, files.at(-1)?.grewMs ?? 0)
     if (nowMs - lastMs < GRACE_MS) return
-    for (const file of files) takeRest(file)
+    for (const file of files) rest(file)
     format.flush(decoded)
     handOn()
     close()
@@ -312,19 +241,12 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
     poll(nowMs) {
       if (settling || finished) return false
       const current = files.at(-1)
-      const seen = currentFile(path)
       if (current === undefined) {
-        if (seen !== undefined) settle(begin)
+        if (currentFile(path) !== undefined) settle(begin)
         else if (finishingMs !== undefined && nowMs - finishingMs > GRACE_MS) close()
         return false
       }
-      if (seen !== undefined && isSameFile(seen, current)) {
-        if (current.offset === 0 && seen.size < current.size) settle(() => truncated(current))
-        note(current, seen.size, seen.modifiedMs, nowMs)
-      } else {
-        look(current, nowMs)
-        if (seen !== undefined) settle(() => rotate(current))
-      }
+      lookAt(current, nowMs)
       for (const file of files) if (file !== current) look(file, nowMs)
       if (settling) return false
       if (files.some(hasNews)) {
@@ -336,6 +258,12 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
       endWhenDone(nowMs)
       return false
     },
+    watch(wake) {
+      const [file] = files
+      const isQuiet = files.length === 1 && file?.offset === file?.size && format.heldFrom() === undefined
+      if (settling || finished || finishingMs !== undefined || file === undefined || !isQuiet) return undefined
+      return watchFile(file, wake)
+    },
     readShare() {
       if (settling || finished) return false
       const file = files.find(hasNews)
@@ -343,7 +271,7 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
       // Nobody writes into what was rotated twice.
       const [oldest] = files
       if (oldest !== undefined && files.length > 2 && !hasNews(oldest)) {
-        takeRest(oldest)
+        rest(oldest)
         drop(oldest)
       }
       return more
@@ -368,10 +296,14 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
   }
 }
 
-function leadingNuls(bytes: Buffer): number {
-  let nuls = 0
-  while (nuls < bytes.length && bytes[nuls] === 0) nuls++
-  return nuls
+/** By inotify(7), on the file itself wherever its name goes. Undefined where there are too many watches. */
+function watchFile({ fd }: LogFile, wake: () => void): (() => void) | undefined {
+  try {
+    const watcher = watch(`/proc/self/fd/${fd}`, { persistent: false }, wake).on('error', wake)
+    return () => watcher.close()
+  } catch {
+    return undefined
+  }
 }
 
 /** By its end a file is found again also where nothing of it was taken. */

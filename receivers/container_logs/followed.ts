@@ -1,5 +1,5 @@
 // All logs that are followed, by their keys: added by sources, read in rounds, let go of when they have ended.
-import type { Counts } from './follow.ts'
+import { addTo, type Counts, noCounts } from './counts.ts'
 import { createLog, type FoundLog, type Log, type LogContext } from './log.ts'
 import { startRounds } from './rounds.ts'
 
@@ -66,17 +66,4 @@ export function followLogs(context: LogContext): Followed {
       logs.clear()
     },
   }
-}
-
-const noCounts = (): Counts => ({
-  rotations: 0,
-  truncations: 0,
-  gaps: 0,
-  skippedBytes: 0,
-  cutBytes: 0,
-  damagedRecords: 0,
-})
-
-function addTo(sum: Counts, counts: Counts): void {
-  for (const key of Object.keys(sum) as (keyof Counts)[]) sum[key] += counts[key]
 }

@@ -7,7 +7,7 @@ import { defineReceiver, type Logger } from '../receiver.ts'
 import { type Checkpoints, openCheckpoints } from './checkpoints.ts'
 import { findDockerLogs } from './docker_logs.ts'
 import { followLogs } from './followed.ts'
-import { readJournal } from './journal.ts'
+import { noJournalCounts, readJournal } from './journal.ts'
 import { metrics } from './metrics.ts'
 import { findOpenFiles } from './open_files.ts'
 import { recallLogs } from './recalled.ts'
@@ -47,7 +47,7 @@ export default defineReceiver({
       sink,
       checkpoints,
       totals,
-      chain: { scratchDirectory, mostUnpackedBytes: MOST_UNPACKED_BYTES },
+      chain: { scratchDirectory, mostUnpackedBytes: MOST_UNPACKED_BYTES, failed: errors.failed },
       limits: { ...format, maxLagBytes: config.max_lag_size, flushMs: config.force_flush_period },
       select: (subject) => (subject.kind === 'node' ? 'yes' : isSelected(subject)),
       failed: errors.failed,
@@ -56,6 +56,7 @@ export default defineReceiver({
     sources.push(
       findOpenFiles({ host, log, format, patterns: config.files, startAt: config.start_at, add: followed.add }),
     )
+    const journal = noJournalCounts()
     if (config.journald.enabled) {
       sources.push(
         readJournal({
@@ -63,6 +64,7 @@ export default defineReceiver({
           log,
           sink,
           totals,
+          counts: journal,
           checkpoints,
           directory: config.journald.directory,
           startAt: config.start_at,
@@ -76,6 +78,7 @@ export default defineReceiver({
     const stopTelemetry = startTelemetry(meter, id, () => ({
       followed: followed.size,
       counts: followed.counts,
+      journal,
       errors: errors.count,
       refused: followed.refused,
       damagedCheckpoints: checkpoints?.damaged ?? 0,

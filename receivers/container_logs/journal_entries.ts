@@ -24,6 +24,16 @@ export type Entry = {
   readonly writtenMs: number
 }
 
+/** Where reading begins, as the addon takes it (native/index.ts, JournalOptions). */
+export type JournalStart = { readonly directory?: string; readonly root?: string; readonly start: string }
+
+/** The addon's journal or a child's. */
+export type JournalReader = {
+  /** What has come since the last call, at most `most`; `cursor` is the last one's. Never waits. */
+  read(most: number): { readonly entries: Iterable<Entry>; readonly count: number; readonly cursor: string }
+  close(): void
+}
+
 const ABSENT = 0xffffffff
 
 /** Bytes stay those of `packed`. Throws a RangeError for what is cut short. */

@@ -2,7 +2,8 @@
 import type { LogChunk, LogSink, LogStream, LogSubject } from '../logs.ts'
 import type { ChainOptions } from './chain.ts'
 import type { Checkpoints, Saved } from './checkpoints.ts'
-import { type Counts, type Follower, follow, type Limits } from './follow.ts'
+import type { Counts } from './counts.ts'
+import { type Follower, follow, type Limits } from './follow.ts'
 import type { Format } from './formats/format.ts'
 import type { Decoded, Lines } from './lines.ts'
 import type { Readable } from './rounds.ts'
@@ -157,6 +158,7 @@ export function createLog(found: FoundLog, context: LogContext): Log {
       account()
       return hasNews
     },
+    watch: (wake) => follower?.watch(wake),
     readShare() {
       const more = follower?.readShare() ?? false
       if (!more) account()

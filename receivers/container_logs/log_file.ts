@@ -19,7 +19,11 @@ export type LogFile = FileId & {
   size: number
   /** When it was last written, in milliseconds since the epoch, as the last look had it. */
   modifiedMs: number
-  /** The same when it was last read: what was put in its place later is newer. */
+  /** When it was last written or renamed, or got or lost a name. */
+  changedMs: number
+  /** The greatest size since its content began. */
+  reached: number
+  /** modifiedMs when it was last read: what was put in its place later is newer. */
   readModifiedMs: number
   /** How far it was read; what is taken of that may be less, when its last record is not whole. */
   lookedTo: number
@@ -45,22 +49,21 @@ export function logFileOf(fd: number, path: string): LogFile | undefined {
   const { dev, ino } = stat
   const size = Number(stat.size)
   const modifiedMs = Number(stat.mtimeNs) / 1e6
-  const file = { fd, path, dev, ino, size, modifiedMs, offset: 0, tail: Buffer.alloc(0) }
+  const changedMs = Number(stat.ctimeNs) / 1e6
+  const file = { fd, path, dev, ino, size, modifiedMs, changedMs, reached: size, offset: 0, tail: Buffer.alloc(0) }
   return { ...file, lookedTo: 0, readModifiedMs: modifiedMs, rotatedMs: undefined, grewMs: Date.now() }
 }
 
 export const isSameFile = (one: FileId, other: FileId): boolean => one.ino === other.ino && one.dev === other.dev
 
-/** Asks for size and time. */
+/** Asks for size and times. */
 export function look(file: LogFile, nowMs: number): void {
-  const { size, mtimeMs } = fstatSync(file.fd)
-  note(file, size, mtimeMs, nowMs)
-}
-
-export function note(file: LogFile, size: number, modifiedMs: number, nowMs: number): void {
+  const { size, mtimeMs, ctimeMs } = fstatSync(file.fd)
   if (size !== file.size) file.grewMs = nowMs
   file.size = size
-  file.modifiedMs = modifiedMs
+  file.reached = Math.max(file.reached, size)
+  file.modifiedMs = mtimeMs
+  file.changedMs = ctimeMs
 }
 
 /** Whether there is what nobody has looked at yet, or less than there was. */
@@ -93,6 +96,7 @@ export function advance(file: LogFile, bytes: Buffer, taken: number): void {
 export function rewind(file: LogFile): void {
   file.offset = 0
   file.lookedTo = 0
+  file.reached = 0
   file.tail = Buffer.alloc(0)
 }
 

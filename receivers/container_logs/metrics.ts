@@ -11,7 +11,10 @@ const counter = (unit: string, description: string, ...attributes: string[]): Me
 export const metrics = {
   'container.log.read': counter('By', 'Bytes of log lines that were read, without what the runtime puts around them.'),
   'container.log.lines': counter('{line}', 'Log lines that were read.', 'log.iostream'),
-  'container.log.skipped': counter('By', 'Bytes of logs that were left out because reading was too far behind.'),
+  'container.log.skipped': counter(
+    'By',
+    'Bytes of logs that were left out: reading was too far behind, or they were truncated before they were read.',
+  ),
   'container.log.lag': {
     kind: 'updowncounter',
     unit: 'By',

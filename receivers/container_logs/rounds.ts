@@ -1,5 +1,6 @@
-// Who is read when: every log is looked at now and then, the silent ones seldom, and those with news take turns, one
-// share each, so that a flood in one keeps nobody waiting. A turn of the event loop is never held for long.
+// Who is read when: every log is looked at now and then, those that are silent only when the kernel says that something
+// happened to them. Those with news take turns, one share each, so that a flood in one keeps nobody waiting. A turn of
+// the event loop is never held for long.
 import { performance } from 'node:perf_hooks'
 
 export type Readable = {
@@ -7,6 +8,8 @@ export type Readable = {
   poll(nowMs: number): boolean
   /** Reads one share; answers whether there is more. */
   readShare(): boolean
+  /** Calls `wake` when something happens to it. Returns what ends that; undefined where nobody can say. */
+  watch(wake: () => void): (() => void) | undefined
   /** It is let go of. */
   readonly finished: boolean
   /** Its first lines, or its next file, are about to come, so it is looked at often. */
@@ -20,12 +23,26 @@ export type Rounds = {
   stop(): void
 }
 
-const TURN_MS = 8
+const TURN_MS = 6
 const YOUNG_MS = 25
-const ACTIVE_MS = 200
+/** Of one that had more than a share at its last look, so that its rotations are seen in time. */
+const BUSY_MS = 100
+const ACTIVE_MS = 500
 const SILENT_MS = 800
+/** Of one that is watched: not every file system tells what happens (inotify(7)). */
+const WATCHED_MS = 4000
+/** Looks fall on multiples of a part of the wait, so that many logs cost one wake-up. */
+const GRIDS = 4
 
-type Entry = { readonly log: Readable; nextMs: number; waitMs: number; queued: boolean }
+type Entry = {
+  readonly log: Readable
+  nextMs: number
+  waitMs: number
+  queued: boolean
+  busy: boolean
+  /** While the kernel watches it. */
+  unwatch: (() => void) | undefined
+}
 
 export function startRounds(failed: (error: Error) => void): Rounds {
   const entries = new Set<Entry>()
@@ -36,10 +53,15 @@ export function startRounds(failed: (error: Error) => void): Rounds {
   let dueMs = Number.POSITIVE_INFINITY
   let stopped = false
 
-  function pollDue(nowMs: number): void {
+  /** Those that are not reached in time are due still. */
+  function pollDue(startMs: number): void {
+    let nowMs = startMs
     dueMs = Number.POSITIVE_INFINITY
     for (const entry of entries) {
-      if (entry.nextMs <= nowMs) pollOne(entry, nowMs)
+      if (entry.nextMs <= startMs && nowMs - startMs < TURN_MS) {
+        pollOne(entry, startMs)
+        nowMs = performance.now()
+      }
       dueMs = Math.min(dueMs, entry.nextMs)
     }
   }
@@ -52,15 +74,54 @@ export function startRounds(failed: (error: Error) => void): Rounds {
     } catch (error) {
       failed(error as Error)
     }
-    if (log.finished) entries.delete(entry)
+    if (log.finished) {
+      letGo(entry)
+      return
+    }
+    if (hasNews || entry.queued || log.young) unwatch(entry)
     if (log.young) entry.waitMs = YOUNG_MS
-    else if (hasNews || entry.queued) entry.waitMs = ACTIVE_MS
-    else entry.waitMs = Math.min(SILENT_MS, Math.max(ACTIVE_MS, entry.waitMs * 2))
-    entry.nextMs = nowMs + entry.waitMs
+    else if (hasNews || entry.queued) entry.waitMs = entry.busy ? BUSY_MS : ACTIVE_MS
+    else entry.waitMs = whenSilent(entry)
+    const gridMs = entry.waitMs / GRIDS
+    entry.nextMs = Math.ceil((nowMs + entry.waitMs) / gridMs) * gridMs
     if (hasNews && !entry.queued) {
       entry.queued = true
+      entry.busy = false
       queue.push(entry)
     }
+  }
+
+  function whenSilent(entry: Entry): number {
+    if (entry.unwatch !== undefined) return WATCHED_MS
+    if (entry.waitMs < SILENT_MS) return Math.min(SILENT_MS, Math.max(ACTIVE_MS, entry.waitMs * 2))
+    entry.unwatch = entry.log.watch(() => wake(entry))
+    // What happened before the kernel was asked is seen by one more look.
+    return SILENT_MS
+  }
+
+  function wake(entry: Entry): void {
+    unwatch(entry)
+    if (!entries.has(entry)) return
+    entry.waitMs = ACTIVE_MS
+    entry.nextMs = performance.now()
+    soon(entry.nextMs)
+  }
+
+  function unwatch(entry: Entry): void {
+    entry.unwatch?.()
+    entry.unwatch = undefined
+  }
+
+  function letGo(entry: Entry): void {
+    unwatch(entry)
+    entries.delete(entry)
+  }
+
+  function soon(nowMs: number): void {
+    dueMs = Math.min(dueMs, nowMs)
+    if (stopped || immediate !== undefined) return
+    clearTimeout(timer)
+    immediate = setImmediate(turn)
   }
 
   function turn(): void {
@@ -88,6 +149,7 @@ export function startRounds(failed: (error: Error) => void): Rounds {
     } catch (error) {
       failed(error as Error)
     }
+    entry.busy ||= more
     if (more) queue.push(entry)
     else entry.queued = false
   }
@@ -95,11 +157,8 @@ export function startRounds(failed: (error: Error) => void): Rounds {
   return {
     add(log) {
       const nowMs = performance.now()
-      entries.add({ log, nextMs: nowMs, waitMs: ACTIVE_MS, queued: false })
-      dueMs = Math.min(dueMs, nowMs)
-      if (stopped || immediate !== undefined) return
-      clearTimeout(timer)
-      immediate = setImmediate(turn)
+      entries.add({ log, nextMs: nowMs, waitMs: ACTIVE_MS, queued: false, busy: false, unwatch: undefined })
+      soon(nowMs)
     },
     get longestTurnMs() {
       return longestTurnMs
@@ -108,7 +167,7 @@ export function startRounds(failed: (error: Error) => void): Rounds {
       stopped = true
       clearTimeout(timer)
       clearImmediate(immediate)
-      entries.clear()
+      for (const entry of entries) letGo(entry)
       queue.length = 0
     },
   }

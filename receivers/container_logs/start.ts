@@ -1,4 +1,5 @@
 // Where reading begins: at the place that was saved, at the beginning, at the end, or at a point in time.
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { type ChainOptions, filesFrom, filesSince } from './chain.ts'
 import type { Saved, SavedFile } from './checkpoints.ts'
 import type { Format } from './formats/format.ts'
@@ -12,6 +13,7 @@ export type Start =
   | { readonly at: 'time'; readonly sinceMs: number; readonly whole: boolean }
 
 const WINDOW_BYTES = 64 << 10
+const TURN_MS = 5
 const window = Buffer.allocUnsafeSlow(TAIL_BYTES + WINDOW_BYTES)
 const decoded = createDecoded()
 
@@ -48,7 +50,7 @@ export async function resume(path: string, saved: Saved, format: Format, options
         : (saved.files.find((one) => isSaved(file, one)) ?? saved.files.find((one) => isAt(file, one)))
     if (known === undefined) continue
     if (file.offset !== known.offset && !isAt(file, known)) continue
-    replay(file, known, format)
+    await replay(file, known, format)
   }
   return chain
 }
@@ -64,10 +66,16 @@ function isAt(file: LogFile, { offset, tail }: SavedFile): boolean {
 }
 
 /** Reads again what was handed on already, for what of it had not become a line. */
-function replay(file: LogFile, { offset, replay: from }: SavedFile, format: Format): void {
+async function replay(file: LogFile, { offset, replay: from }: SavedFile, format: Format): Promise<void> {
   if (from === undefined || from >= offset || !seek(file, from)) return
   if (from === 0) format.nextFile()
+  let startMs = performance.now()
   while (file.offset < offset) {
+    // One output may have been silent in the middle of a line while the other wrote a lot.
+    if (performance.now() - startMs > TURN_MS) {
+      await nextTurn()
+      startMs = performance.now()
+    }
     const bytes = readOn(file, window, Math.min(WINDOW_BYTES, offset - file.offset))
     const taken = bytes === undefined ? 0 : format.decode(bytes, file.offset, decoded)
     clear(decoded)

@@ -28,7 +28,7 @@ export async function run(): Promise<Row[]> {
   const tail = spawn('tail', ['-q', '-F', ...paths], { stdio: ['ignore', 'ignore', 'ignore'] })
   try {
     await once(ours.stdout, 'data')
-    await sleep(2000)
+    await sleep(4000)
     const rows = [await measure('silent', ours, tail, async () => sleep(SECONDS * 1000))]
     rows.push(await measure(`${LINES_PER_SECOND} lines/s`, ours, tail, () => write(paths)))
     return rows
@@ -84,14 +84,15 @@ function follow(folder: string): void {
   const node: Node = { kind: 'node', bornMs: 0, endedMs: undefined }
   const limits = { maxLineBytes: 1 << 20, maxLagBytes: 2 ** 30, flushMs: 5000 }
   const host = { cgroup: () => undefined } as unknown as Host
+  const failed = (error: Error) => void process.stderr.write(`${error.message}\n`)
   const followed = followLogs({
     sink: () => {},
     checkpoints: undefined,
     totals: createTotals(host),
-    chain: { scratchDirectory: folder, mostUnpackedBytes: 1 << 20 },
+    chain: { scratchDirectory: folder, mostUnpackedBytes: 1 << 20, failed },
     limits,
     select: () => 'yes',
-    failed: (error) => process.stderr.write(`${error.message}\n`),
+    failed,
   })
   for (const name of readdirSync(folder)) {
     followed.add({

@@ -1,8 +1,8 @@
 // The journal of a real journald: a unit's lines with their severities, the kernel's, and a container of Docker's
 // journald driver; over a restart of the reader.
 import assert from 'node:assert/strict'
-import { spawn } from 'node:child_process'
-import { mkdirSync, mkdtempSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
+import { globSync, mkdirSync, mkdtempSync, realpathSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -19,6 +19,12 @@ import { buildTool } from '../tools/build.ts'
 import { until } from '../until.ts'
 import { startDocker } from './docker.ts'
 import { startJournald } from './journald.ts'
+
+/** What the addon loads. */
+const libsystemd = globSync('/lib/*/libsystemd.so.0').map((path) => realpathSync(path))
+
+const childrenOf = ({ pid }: ChildProcess): string =>
+  spawnSync('ps', ['--ppid', `${pid}`, '-o', 'comm='], { encoding: 'utf8' }).stdout.trim()
 
 const CLEAN = { missing: 0, again: 0, damaged: 0 }
 
@@ -41,43 +47,46 @@ function unit(t: TestContext, name: string) {
     new Promise((resolve) => spawn('sh', ['-c', `${enter} && ${command}`], { stdio: 'ignore' }).once('exit', resolve))
 }
 
-test(
-  'lines of a unit and of a container come once, also over a restart',
-  requires('root', 'addon', 'docker', 'journald'),
-  async (t) => {
-    await startJournald(t)
-    const folder = mkdtempSync(join(tmpdir(), 'leadline-journal-'))
-    atEnd(t, () => rmSync(folder, { recursive: true, force: true }))
-    const docker = await startDocker(t, 'journal')
-    const run = unit(t, `leadline-${process.pid}`)
-    const ledger = join(folder, 'ledger')
-    const include = { names: ['^/docker/leadline-journal-', '^/system.slice/leadline-'] }
-    const given = { ledger, config: { storage: join(folder, 'storage'), include } }
-    const first = await startReader(given)
-    const written = run(`${buildTool('log_writer')} 3000 1000 2>&1 | systemd-cat`)
-    const box = await docker.run('box', {
-      flags: ['--log-driver', 'journald'],
-      command: ['log_writer', '3000', '1000'],
-    })
-    const seen = (key: string) => readLedger(ledger).get(key)
-    const ofUnit = `/system.slice/leadline-${process.pid}.service journald`
-    const ofBox = `/docker/${box.id} stdout/stderr`
-    await until('some lines came', () => (seen(ofUnit)?.lines ?? 0) > 500 && (seen(ofBox)?.lines ?? 0) > 500, {
-      deadlineMs: 20_000,
-    })
-    const gone = new Promise((resolve) => first.once('exit', resolve))
-    first.kill('SIGTERM')
-    await gone
-    const second = await startReader(given)
-    atEnd(t, () => void second.kill('SIGKILL'))
-    await written
-    await until('all came', () => seen(ofUnit)?.times.size === 3000 && seen(ofBox)?.times.size === 3000, {
-      deadlineMs: 20_000,
-    }).catch(() => {})
-    assert.deepEqual(faults(seen(ofUnit), 3000), CLEAN)
-    assert.deepEqual(faults(seen(ofBox), 3000), CLEAN)
-  },
-)
+for (const [how, lacks] of Object.entries({ libsystemd: [], 'a journalctl child': libsystemd })) {
+  test(
+    `by ${how} lines of a unit and of a container come once, also over a restart`,
+    requires('root', 'addon', 'docker', 'journald'),
+    async (t) => {
+      await startJournald(t)
+      const folder = mkdtempSync(join(tmpdir(), 'leadline-journal-'))
+      atEnd(t, () => rmSync(folder, { recursive: true, force: true }))
+      const docker = await startDocker(t, 'journal')
+      const run = unit(t, `leadline-${process.pid}`)
+      const ledger = join(folder, 'ledger')
+      const include = { names: ['^/docker/leadline-journal-', '^/system.slice/leadline-'] }
+      const given = { ledger, config: { storage: join(folder, 'storage'), include }, lacks }
+      const first = await startReader(given)
+      assert.equal(childrenOf(first), lacks.length > 0 ? 'journalctl' : '')
+      const written = run(`${buildTool('log_writer')} 3000 1000 2>&1 | systemd-cat`)
+      const box = await docker.run('box', {
+        flags: ['--log-driver', 'journald'],
+        command: ['log_writer', '3000', '1000'],
+      })
+      const seen = (key: string) => readLedger(ledger).get(key)
+      const ofUnit = `/system.slice/leadline-${process.pid}.service journald`
+      const ofBox = `/docker/${box.id} stdout/stderr`
+      await until('some lines came', () => (seen(ofUnit)?.lines ?? 0) > 500 && (seen(ofBox)?.lines ?? 0) > 500, {
+        deadlineMs: 20_000,
+      })
+      const gone = new Promise((resolve) => first.once('exit', resolve))
+      first.kill('SIGTERM')
+      await gone
+      const second = await startReader(given)
+      atEnd(t, () => void second.kill('SIGKILL'))
+      await written
+      await until('all came', () => seen(ofUnit)?.times.size === 3000 && seen(ofBox)?.times.size === 3000, {
+        deadlineMs: 20_000,
+      }).catch(() => {})
+      assert.deepEqual(faults(seen(ofUnit), 3000), CLEAN)
+      assert.deepEqual(faults(seen(ofBox), 3000), CLEAN)
+    },
+  )
+}
 
 test(
   'severities are those of the journal, and the kernel speaks for the node',

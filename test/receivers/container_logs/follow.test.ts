@@ -27,6 +27,7 @@ function setUp(t: TestContext, { format = text, start = { at: 'time', sinceMs: 0
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const path = join(folder, 'app.log')
   const lines: string[] = []
+  const told: string[] = []
   const limits = { maxLineBytes: 1 << 20, maxLagBytes: 1 << 30, flushMs: 200 }
   let saved: Saved | undefined
   let follower: Follower | undefined
@@ -35,11 +36,12 @@ function setUp(t: TestContext, { format = text, start = { at: 'time', sinceMs: 0
     follow({
       path,
       format: format(limits),
-      chain: { scratchDirectory: folder, mostUnpackedBytes: 1 << 24 },
+      chain: { scratchDirectory: folder, mostUnpackedBytes: 1 << 24, failed: ({ message }) => void told.push(message) },
       limits,
       start,
       saved,
       deliver({ stdout }) {
+        if (stdout.count === 0) return
         const told = stdout.bytes.toString('latin1', 0, stdout.length)
         assert.ok(told.endsWith('\n'))
         lines.push(...told.slice(0, -1).split('\n'))
@@ -53,6 +55,7 @@ function setUp(t: TestContext, { format = text, start = { at: 'time', sinceMs: 0
     path,
     limits,
     lines,
+    told,
     /** Appends lines `1`, `2` … */
     write(count: number) {
       let out = ''
@@ -79,6 +82,7 @@ function setUp(t: TestContext, { format = text, start = { at: 'time', sinceMs: 0
         lines,
         Array.from({ length: n }, (_, i) => `line ${i + 1}`),
       )
+      assert.deepEqual(told, [])
     },
   }
 }
@@ -148,6 +152,35 @@ test('truncated again before anything of it was read', async (t) => {
   log.write(5)
   await log.read(200)
   log.check()
+})
+
+test('what is seen to have been there before a truncation without a copy is counted', async (t) => {
+  const log = setUp(t)
+  log.write(10)
+  await log.read()
+  const unfinished = 'a line without its end'
+  appendFileSync(log.path, unfinished)
+  await log.read(20)
+  truncateSync(log.path)
+  appendFileSync(log.path, 'line 11\n')
+  const { counts } = await log.read()
+  assert.deepEqual([counts.truncations, counts.gaps, counts.skippedBytes], [1, 1, unfinished.length])
+  assert.equal(log.lines.at(-1), 'line 11')
+})
+
+test('an old file that cannot be unpacked is told', async (t) => {
+  const log = setUp(t)
+  log.write(10)
+  await log.read()
+  log.write(10)
+  const packed = gzipSync(readFileSync(log.path))
+  rmSync(log.path)
+  writeFileSync(`${log.path}.1.gz`, packed.subarray(0, packed.length / 2))
+  log.write(5)
+  log.end()
+  await log.read()
+  assert.match(log.told.join(), /^cannot unpack .*app\.log\.1\.gz: .+ · fix: /)
+  assert.equal(log.lines.at(-1), 'line 25')
 })
 
 test('truncated without a copy is a gap, and reading goes on', async (t) => {
