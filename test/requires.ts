@@ -48,10 +48,20 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
   postgres: () => (existsSync('/usr/lib/postgresql') ? undefined : 'needs PostgreSQL (apt: postgresql)'),
   // Debian's kernels are for x64, and so is the Node that runs in the guest.
   qemu: () => {
-    const absent = absentOf('qemu-system-x86_64', 'mke2fs', 'depmod', 'xz', 'busybox', 'apt-get', 'nft', 'ipvsadm')
+    const absent = absentOf(
+      'qemu-system-x86_64',
+      'mke2fs',
+      'depmod',
+      'xz',
+      'busybox',
+      'apt-get',
+      'ip',
+      'nft',
+      'ipvsadm',
+    )
     if (process.arch !== 'x64') return 'needs an x64 machine'
     if (absent.length === 0) return undefined
-    return `needs ${absent.join(', ')} (on Debian: apt-get install qemu-system-x86 e2fsprogs kmod xz-utils busybox-static nftables ipvsadm)`
+    return `needs ${absent.join(', ')} (on Debian: apt-get install qemu-system-x86 e2fsprogs kmod xz-utils busybox-static iproute2 nftables ipvsadm)`
   },
   netfilter: () => {
     const absent = absentOf('ip', 'ss', 'iptables', 'nft', 'conntrack', 'nsenter')

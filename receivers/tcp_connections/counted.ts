@@ -19,10 +19,12 @@ type Options = {
   readonly forgetAfterMs: number
   /** Undefined: who is dialled is taken for who answers. */
   readonly resolver: Resolver | undefined
+  /** Lists what is open and who listens, where the kernel cannot make passes over descriptors (before 5.11). */
+  readonly lister: Source
 } & Omit<CountingOptions, 'layout' | 'resolve'>
 
 /** Counts from now on, and looks at once at what was there before. Throws with a remedy where BPF does not work. */
-export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: Options): Source {
+export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...rest }: Options): Source {
   const counting = openCounting({ ...rest, layout: host.layout, resolve: resolver !== undefined })
   const connections = createConnections(host, flows)
   const sums = createKernelSums({ counting, flows, host, forgetAfterMs })
@@ -60,7 +62,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
     const lost = counting.losses().ring_full
     // What ended untold is missing in the passes that follow.
     if (lost > ringFull) doubtfulPasses = 3
-    if (doubtfulPasses > 0) {
+    if (doubtfulPasses > 0 && counting.passes) {
       doubtfulPasses--
       connections.endUnseen()
     }
@@ -74,8 +76,14 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
 
   return {
     known: { connects: true, resets: counting.resets, bytes: true },
-    collect() {
+    async collect() {
       const nowMs = performance.now()
+      if (!counting.passes) {
+        pass()
+        const listens = await lister.collect(flows)
+        sums.carryOver(nowMs)
+        return listens
+      }
       const listens = pass()
       for (const flow of flows.all()) {
         flow.active = 0
@@ -87,6 +95,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
     },
     figures: () => ({
       losses: {
+        ...(!counting.passes && lister.figures().losses),
         ...counting.losses(),
         damaged_records: damaged,
         unknown_cgroup: sums.unattributed + connections.unattributed,
@@ -98,6 +107,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, ...rest }: O
     close() {
       clearInterval(draining)
       counting.close()
+      lister.close()
     },
   }
 }

@@ -27,7 +27,14 @@ const QUESTIONS = ([2, 10] as const).flatMap((family) => [
   { family, states: OPEN, info: true },
 ])
 
-export function openDiag({ host, nat }: { readonly host: Host; readonly nat: Nat }): Source {
+type Options = {
+  readonly host: Host
+  readonly nat: Nat
+  /** False: only what is open and who listens, because somebody else counts bytes. */
+  readonly bytes?: boolean
+}
+
+export function openDiag({ host, nat, bytes: countsBytes = true }: Options): Source {
   /** By cookie, which no other socket ever has. */
   const known = new Map<number, Known>()
   const losses = { no_room_for_socket: 0, namespace_not_readable: 0, socket_without_cgroup: 0 }
@@ -63,7 +70,7 @@ export function openDiag({ host, nat }: { readonly host: Host; readonly nat: Nat
     const { flow } = before
     // Closed by its process, it is the kernel's business alone.
     if (socket.inode !== 0) flow.active++
-    if (known.get(socket.cookie) === before) settle(before, socket)
+    if (countsBytes && known.get(socket.cookie) === before) settle(before, socket)
   }
 
   /** The namespace's descriptor is needed only until the first piece was asked for. */

@@ -72,7 +72,8 @@ export function createKernelSums({ counting, flows, host, forgetAfterMs }: Optio
       cell.changedMs = nowMs
       flow.lastMs = nowMs
     }
-    flow.active += activeOf(seen)
+    // Without passes the kernel knows only of those that began after us, and somebody else lists all.
+    if (counting.passes) flow.active += activeOf(seen)
     const us = minRttOf(seen, counting.passNumber)
     if (us !== undefined) flow.minRttUs = Math.min(flow.minRttUs ?? us, us)
   }

@@ -44,8 +44,8 @@ export type Receiver = {
 const V2_TREE = '/sys/fs/cgroup'
 
 type Options = {
-  /** Those of the test: others run tests on this machine too, with the same addresses. */
-  readonly inside: readonly Namespace[]
+  /** Those of the test: others run tests on this machine too, with the same addresses. All when absent. */
+  readonly inside?: readonly Namespace[]
   /** Only what this cgroup does, wherever. */
   readonly cgroup?: string
   /** Taken for the namespace of the host. */
@@ -55,7 +55,7 @@ type Options = {
 
 export async function startReceiver(
   t: TestContext,
-  { inside, cgroup, initial, config = {} }: Options,
+  { inside, cgroup, initial, config = {} }: Options = {},
 ): Promise<Receiver> {
   const log = listeningLog()
   const real = await startHost({ log, settings: z.parse(hostSettings, { docker: { endpoint: 'unix:///nowhere' } }) })
@@ -77,7 +77,7 @@ export async function startReceiver(
     await host.refresh(1000)
     await running.collect({
       record(subject, metric, value, attributes = {}) {
-        const isOurs = (key: string) => inside.some(({ inode }) => key.includes(` ${inode} `))
+        const isOurs = (key: string) => inside === undefined || inside.some(({ inode }) => key.includes(` ${inode} `))
         if (subject.kind === 'flow' && cgroup === undefined && !isOurs(subject.key)) return
         if (cgroup !== undefined && (subject.kind !== 'flow' || subject.cgroup.path !== `/${cgroup}`)) return
         points.push({ subject, metric: metric.replace('container.net.tcp.', ''), value, attributes })

@@ -7,6 +7,9 @@
 //   hold ADDRESS PORT COUNT [BYTES]     keeps COUNT open until it is killed
 //   half ADDRESS PORT COUNT             as hold, but closed for writing
 //   share ADDRESS PORT COUNT [BYTES]    the same, but a child has them all, twice, and its parent is gone
+//   pass ADDRESS PORT COUNT             each is handed by SCM_RIGHTS to a child; the parent closes its own by close_range,
+//                                       and dies; prints the child's pid
+//   prefork ADDRESS PORT COUNT          COUNT children accept from one listening socket, each reads until the end
 //   giveup ADDRESS PORT COUNT MS        dials without waiting and closes after MS
 //   scan ADDRESS PORT COUNT             dials COUNT ports from PORT on, each once; prints how many were refused
 //   wait ADDRESS PORT COUNT             dials and waits for however long; prints errno of each
@@ -20,6 +23,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -244,6 +248,85 @@ static int share(long count, long size)
 		pause();
 }
 
+static void hand(int channel, int fd, int sends)
+{
+	char byte = 0, control[CMSG_SPACE(sizeof(int))] = {};
+	struct iovec one = { &byte, 1 };
+	struct msghdr message = { .msg_iov = &one, .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control) };
+
+	if (sends) {
+		struct cmsghdr *head = CMSG_FIRSTHDR(&message);
+
+		head->cmsg_level = SOL_SOCKET;
+		head->cmsg_type = SCM_RIGHTS;
+		head->cmsg_len = CMSG_LEN(sizeof(int));
+		memcpy(CMSG_DATA(head), &fd, sizeof(int));
+		sendmsg(channel, &message, 0);
+	} else {
+		recvmsg(channel, &message, 0);
+	}
+}
+
+static int pass(long count)
+{
+	int channel[2];
+
+	socketpair(AF_UNIX, SOCK_DGRAM, 0, channel);
+
+	pid_t child = fork();
+
+	if (child == 0) {
+		for (long i = 0; i < count; i++)
+			hand(channel[0], 0, 0);
+		/* What it got is all it has of them: they were dialled after the fork. */
+		setsid();
+		printf("%d\n", getpid());
+		fflush(stdout);
+		for (;;)
+			pause();
+	}
+
+	int first = 0;
+
+	for (long i = 0; i < count; i++) {
+		int fd = dial(0);
+
+		if (!first)
+			first = fd;
+		hand(channel[1], fd, 1);
+	}
+	close_range(first, ~0U, 0);
+	return 0;
+}
+
+static int prefork(long count)
+{
+	int listener = socket(address.ss_family, SOCK_STREAM, 0);
+	int one = 1;
+
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(listener, (void *)&address, address_size) < 0 || listen(listener, 4096) < 0) {
+		perror("listen");
+		return 1;
+	}
+	for (long i = 0; i < count; i++) {
+		if (fork())
+			continue;
+		prctl(PR_SET_PDEATHSIG, SIGKILL);
+		for (;;) {
+			int fd = accept(listener, 0, 0);
+
+			while (read(fd, bytes, sizeof(bytes)) > 0)
+				;
+			close(fd);
+		}
+	}
+	puts("ready");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
 static int give_up(long count, long ms)
 {
 	int fds[1024];
@@ -311,6 +394,10 @@ int main(int argc, char **argv)
 		hold(count, 0, 1);
 	if (!strcmp(what, "share"))
 		return share(count, argc > 5 ? atol(argv[5]) : 0);
+	if (!strcmp(what, "pass"))
+		return pass(count);
+	if (!strcmp(what, "prefork"))
+		return prefork(count);
 	if (!strcmp(what, "giveup"))
 		return give_up(count, atol(argv[5]));
 	if (!strcmp(what, "scan"))
