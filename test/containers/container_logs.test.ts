@@ -120,7 +120,8 @@ test(
     const ledger = ledgerOf(t)
     const command = ['sh', '-c', 'log_writer 998 0; until [ -e /go ]; do usleep 20000; done; log_writer 5 0; sleep 100']
     const box = await docker.run('old', { command })
-    await until('it has written', async () => (await docker.docker('logs', '--tail', '1', box.id)).includes('seq=997'))
+    const hasWritten = async () => (await docker.docker('logs', '--tail', '1', box.id)).includes('seq=997')
+    await until('it has written', hasWritten, { deadlineMs: 60_000 })
     await ledger.start()
     await sleep(1500)
     assert.equal(ledger.seen(box), undefined)

@@ -86,7 +86,7 @@ async function written(file: string): Promise<void> {
     size = statSync(file).size
     return size > before
   }
-  await until('tcpdump has written all', () => !hasGrown(), { everyMs: 700 })
+  await until('tcpdump has written all', () => !hasGrown(), { everyMs: 700, deadlineMs: 60_000 })
 }
 
 function existsWithHeader(file: string): boolean {
