@@ -22,7 +22,7 @@ export async function run(): Promise<Row[]> {
   const [client, server] = [`leadline-bench-${process.pid}-c`, `leadline-bench-${process.pid}-s`]
   for (const name of [client, server]) execFileSync('ip', ['netns', 'add', name])
   try {
-    join(client, server)
+    link(client, server)
     const listener = spawn('ip', ['netns', 'exec', server, tool, 'listen', ADDRESS, '7000'], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
@@ -39,7 +39,7 @@ export async function run(): Promise<Row[]> {
   }
 }
 
-function join(client: string, server: string): void {
+function link(client: string, server: string): void {
   const ip = (...args: string[]) => execFileSync('ip', args)
   ip('link', 'add', 'veth-l', 'netns', client, 'type', 'veth', 'peer', 'name', 'veth-r', 'netns', server)
   for (const [name, device, address] of [
