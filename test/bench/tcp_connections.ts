@@ -3,13 +3,16 @@
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { root } from '../../native/paths.ts'
 import { type Agent, launchAgent } from '../agent.ts'
 import { buildTool } from '../tools/build.ts'
 import type { Row } from './index.ts'
 
 const ROUNDS = 3
 const SECONDS = 3
+const SETTLE_MS = 4000
 const ADDRESS = '10.78.0.2'
 const MOST = 90_000
 
@@ -19,7 +22,7 @@ export async function run(): Promise<Row[]> {
   const [client, server] = [`leadline-bench-${process.pid}-c`, `leadline-bench-${process.pid}-s`]
   for (const name of [client, server]) execFileSync('ip', ['netns', 'add', name])
   try {
-    join(client, server)
+    link(client, server)
     const listener = spawn('ip', ['netns', 'exec', server, tool, 'listen', ADDRESS, '7000'], {
       stdio: ['ignore', 'pipe', 'inherit'],
     })
@@ -36,7 +39,7 @@ export async function run(): Promise<Row[]> {
   }
 }
 
-function join(client: string, server: string): void {
+function link(client: string, server: string): void {
   const ip = (...args: string[]) => execFileSync('ip', args)
   ip('link', 'add', 'veth-l', 'netns', client, 'type', 'veth', 'peer', 'name', 'veth-r', 'netns', server)
   for (const [name, device, address] of [
@@ -84,7 +87,7 @@ async function measure(rate: number, storm: (rate: number) => Promise<Storm>): P
   let bpfBytes = 0
   for (let round = 0; round < ROUNDS; round++) {
     without.push(await storm(rate))
-    const agent = await launchAgent({ receivers: { tcp_connections: {} }, processors: { nat_resolution: {} } })
+    const agent = await launchSettled()
     try {
       const before = cpuSeconds(agent.pid)
       const startMs = performance.now()
@@ -121,7 +124,7 @@ async function holding(client: string, tool: string): Promise<Row> {
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   await once(child.stdout, 'data')
-  const agent = await launchAgent({ receivers: { tcp_connections: {} }, processors: { nat_resolution: {} } })
+  const agent = await launchSettled()
   try {
     await agent.scrape()
     const times: number[] = []
@@ -140,6 +143,14 @@ async function holding(client: string, tool: string): Promise<Row> {
 async function countedBy(agent: Agent): Promise<number> {
   const page = await agent.scrape()
   return page.value('container_net_tcp_successful_connects_total', { destination: `${ADDRESS}:7000` }) ?? 0
+}
+
+/** As it ships, and when the work of its start is done. */
+async function launchSettled(): Promise<Agent> {
+  const main = join(root, 'otel-config/build/leadline.cjs')
+  const agent = await launchAgent({ main, receivers: { tcp_connections: {} }, processors: { nat_resolution: {} } })
+  await sleep(SETTLE_MS)
+  return agent
 }
 
 /** User and system time of a process. */
