@@ -68,7 +68,8 @@ export const nat = defineCheck<Facts>({
         established.push(made)
       }
     }
-    await new Promise((resolve) => setTimeout(resolve, 300))
+    // The kernel adds up what ipvsadm shows every two seconds (net/netfilter/ipvs/ip_vs_est.c).
+    await new Promise((resolve) => setTimeout(resolve, 2500))
     const now = await receiver.collect()
     const stats = execFileSync('ipvsadm', ['-L', '-n', '--stats', '-t', `${IPVS}:80`], { encoding: 'utf8' })
     const kernel = Object.fromEntries(
