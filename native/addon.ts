@@ -1,15 +1,29 @@
 // Loads the addon when it is first needed, and says what to do where it cannot be loaded.
 // Whoever needs nothing of it runs without it.
 import { existsSync } from 'node:fs'
-import type { BpfObject, BpfOptions, FileContents, Netlink, NetlinkOptions, OpenFiles, Taskstats } from './index.ts'
+import type {
+  BpfObject,
+  BpfOptions,
+  Echo,
+  FileContents,
+  Journal,
+  JournalOptions,
+  Netlink,
+  NetlinkOptions,
+  OpenFiles,
+  Taskstats,
+} from './index.ts'
 import { addonPath } from './paths.ts'
 
 type Addon = {
   readonly BpfObject: new (object: Uint8Array, options: BpfOptions) => BpfObject
+  readonly Echo: new () => Echo
+  readonly Journal: new (options: JournalOptions) => Journal
   readonly Netlink: new (options: NetlinkOptions) => Netlink
   readonly OpenFiles: new (paths: readonly string[]) => OpenFiles
   readonly Taskstats: new () => Taskstats
   exitWithin(code: number, seconds: number): void
+  openDirectoryIn(root: string, path: string): number
   readFiles(paths: readonly string[]): FileContents
 }
 

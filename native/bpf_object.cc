@@ -82,6 +82,7 @@ Napi::Function BpfObject::Define(Napi::Env env) {
                          InstanceMethod<&BpfObject::Remove>("remove"),
                          InstanceMethod<&BpfObject::Drain>("drain"),
                          InstanceMethod<&BpfObject::Memory>("memory"),
+                         InstanceMethod<&BpfObject::PassedOver>("passedOver"),
                          InstanceMethod<&BpfObject::Close>("close"),
                      });
 }
@@ -212,6 +213,19 @@ Napi::Value BpfObject::Memory(const Napi::CallbackInfo& info) {
       if (bpf_map__fd(map) >= 0) bytes += MemoryOf(map);
     }
     return Napi::Number::New(info.Env(), static_cast<double>(bytes));
+  });
+}
+
+Napi::Value BpfObject::PassedOver(const Napi::CallbackInfo& info) {
+  return Guarded(info, [&] {
+    const std::string name = StringArgument(info, 0, "program");
+    bpf_prog_info about{};
+    uint32_t size = sizeof about;
+    // A kernel that does not count it leaves the rest of the structure as it is.
+    if (bpf_obj_get_info_by_fd(bpf_program__fd(FindProgram(info.Env(), name)), &about, &size) < 0) {
+      throw SystemError{errno, "bpf", "ask about the BPF program " + name};
+    }
+    return Napi::Number::New(info.Env(), static_cast<double>(about.recursion_misses));
   });
 }
 

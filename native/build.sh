@@ -63,5 +63,5 @@ fi
 
 # Here too: a running agent keeps the file it has mapped.
 ${CXX:-g++} "${flags[@]}" "${extra[@]}" -shared -Wl,-z,relro,-z,now,--as-needed \
-  "${objects[@]}" -lbpf -o "$out/leadline.node.new"
+  "${objects[@]}" -lbpf -ldl -o "$out/leadline.node.new"
 mv "$out/leadline.node.new" "$out/leadline.node"

@@ -55,6 +55,11 @@ export type BpfObject = {
   drain(ring: string, maxBytes: number): Buffer
   /** Kernel memory of all maps in bytes, as fdinfo's memlock tells. */
   memory(): number
+  /**
+   * How often the kernel passed the program over because it was under way on that CPU already, in its bpf_prog_info's
+   * `recursion_misses` (since 5.12; 0 before).
+   */
+  passedOver(program: string): number
   /** Detaches and frees. Nothing of it stays in the kernel. Safe to call twice; everything else throws afterwards. */
   close(): void
 }
@@ -81,6 +86,43 @@ export type Taskstats = {
   /** Exit messages since the last call, at most 16 MiB. Never waits. */
   drain(): ExitMessages
   /** Deregisters and closes. Safe to call twice; everything else throws afterwards. */
+  close(): void
+}
+
+export type EchoRecords = {
+  /** What happened, in order (native/echo_records.h). */
+  readonly records: Buffer
+  /** Records that found no room since the last call: nobody had called for long. */
+  readonly lost: number
+  /**
+   * Rounds that the thread has finished so far. Each reads all that has come until it begins, so two more than at an
+   * earlier call mean: what had come by then is in the records.
+   */
+  readonly rounds: number
+}
+
+/**
+ * ICMP and ICMPv6 echo requests, sent when they are due and timed by the kernel, by a thread of its own: a blocked
+ * main loop changes nothing of it. It is also closed when it is collected, and when its JavaScript thread ends.
+ */
+export type Echo = {
+  /**
+   * Opens a socket in the namespace of this descriptor (needs CAP_SYS_ADMIN), in ours without one. `raw` needs
+   * CAP_NET_RAW; for `dgram` see net.ipv4.ping_group_range in icmp(7): it gets its identifier from the kernel.
+   * A socket keeps its namespace alive: shut it as soon as nobody lives there any more.
+   */
+  open(family: 4 | 6, kind: 'raw' | 'dgram', ident: number, namespace?: number): { socket: number; ident: number }
+  /** Closes one socket. Requests that are still to be sent through it fail with EBADF. */
+  shut(socket: number): void
+  /**
+   * Requests end to end: u32 socket, u32 tag, u32 microseconds from now, u32 length of the packet, 16 bytes of address
+   * (IPv4: the first four), then the ICMP message, padded to 4 bytes. In the machine's byte order. ICMPv6's checksum
+   * is filled in by the kernel. Returns how many were taken; beyond 65 536 that wait there is no room.
+   */
+  send(requests: Uint8Array): number
+  /** What has happened since the last call, and begins another round. Never waits. */
+  drain(): EchoRecords
+  /** Ends the thread and closes all sockets. Safe to call twice; everything else throws afterwards. */
   close(): void
 }
 
@@ -146,6 +188,36 @@ export type OpenFiles = {
   close(): void
 }
 
+export type JournalOptions = {
+  /** A directory of journal files. */
+  readonly directory?: string
+  /** Else: where a system's root is mounted, whose persistent and volatile journals are read. Else: our own system's. */
+  readonly root?: string
+  /** Names of the fields that `read` hands over, `MESSAGE`, `_SYSTEMD_UNIT`. */
+  readonly fields: readonly string[]
+  /** `head`, `tail` (what comes from now on), or a cursor: what comes after it. */
+  readonly start: string
+}
+
+export type JournalEntries = {
+  readonly count: number
+  /** Of the last entry; '' where there is none. */
+  readonly cursor: string
+  /**
+   * For each entry u64 microseconds since the epoch, then for each field u32 length (2^32-1: the entry does not have
+   * it) and its bytes, which may be any.
+   */
+  readonly entries: Buffer
+}
+
+/** A systemd journal, read by libsystemd. It is also closed when it is collected, and when its thread ends. */
+export type Journal = {
+  /** What has come since the last call: at most `maxEntries`, and no more after `maxBytes`. Never waits. */
+  read(maxEntries: number, maxBytes: number): JournalEntries
+  /** Safe to call twice; reading throws afterwards. */
+  close(): void
+}
+
 /**
  * Opens an object file from memory, sets what the options say and loads the named programs. Attaches nothing.
  * Throws a BpfError when the kernel refuses, and a TypeError for a program, constant or map that the object lacks.
@@ -159,6 +231,12 @@ export function loadBpf(object: Uint8Array, options: BpfOptions): BpfObject {
 export function openTaskstats(): Taskstats {
   const { Taskstats } = addon()
   return new Taskstats()
+}
+
+/** Starts the thread. Opens no socket but one, for which the kernel stamps arriving packets from now on. */
+export function openEcho(): Echo {
+  const { Echo } = addon()
+  return new Echo()
 }
 
 /**
@@ -186,6 +264,21 @@ export function readFiles(paths: readonly string[]): FileContents {
 export function openFiles(paths: readonly string[]): OpenFiles {
   const { OpenFiles } = addon()
   return new OpenFiles(paths)
+}
+
+/**
+ * Opens a directory as a process with that root would see it (`/proc/PID/root`), and returns its descriptor, which the
+ * caller closes. No link leads out of the root (openat2(2), RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS; ENOSYS before
+ * Linux 5.6). The descriptor is a place only (O_PATH): `/proc/self/fd/N/name` are its files.
+ */
+export function openDirectoryIn(root: string, path: string): number {
+  return addon().openDirectoryIn(root, path)
+}
+
+/** Throws with code ENOENT and syscall dlopen where there is no libsystemd.so.0. */
+export function openJournal(options: JournalOptions): Journal {
+  const { Journal } = addon()
+  return new Journal(options)
 }
 
 /** How long Node may take to end its threads. With the eight seconds of a shutdown it stays below `docker stop`'s ten. */

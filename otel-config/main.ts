@@ -28,6 +28,10 @@ async function command(argv: readonly string[], on: Terminal): Promise<number> {
     on.print(help(wanted.topic))
     return 0
   }
+  if (wanted.command === 'logs') {
+    const { logs } = await import('./commands/logs.ts')
+    return await logs(wanted.argv, on)
+  }
   // Only now, because these bring the SDK along.
   const { components } = await import('./components.ts')
   const { flags } = wanted
@@ -54,6 +58,6 @@ async function command(argv: readonly string[], on: Terminal): Promise<number> {
 }
 
 main(process.argv.slice(2), terminal).then((code) => {
-  // What a run leaves behind may keep Node up. Pipes and files have been written by now: on Linux that is synchronous.
+  // What a run leaves behind may keep Node up. All that was printed has been written by now.
   exit(code)
 })

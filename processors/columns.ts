@@ -19,6 +19,35 @@ export class Column {
   }
 }
 
+/** A row of numbers by slot, for the few slots that have one. One that has none is all zeros. */
+export class Cells {
+  #rows: (Float64Array | undefined)[] = []
+
+  get(slot: number): Float64Array | undefined {
+    return this.#rows[slot]
+  }
+
+  set(slot: number, values: Float64Array): void {
+    this.#rows[slot] = values
+  }
+
+  clear(slot: number): void {
+    if (this.#rows[slot] !== undefined) this.#rows[slot] = undefined
+  }
+
+  /** Adds another row `times` times; both have the same length. */
+  add(slot: number, other: Cells, otherSlot: number, times: number): void {
+    const added = other.get(otherSlot)
+    if (added === undefined) return
+    let row = this.#rows[slot]
+    if (row === undefined) {
+      row = new Float64Array(added.length)
+      this.#rows[slot] = row
+    }
+    for (let i = 0; i < row.length; i++) row[i] = (row[i] ?? 0) + times * (added[i] ?? 0)
+  }
+}
+
 /** Hands out the lowest unused whole numbers it knows of, so that columns stay dense. */
 export class Slots {
   #free: number[] = []

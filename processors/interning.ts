@@ -196,7 +196,10 @@ export type KnownSubject = {
   readonly contributions: Map<number, number>
 }
 
-const subjectKey = (subject: Subject) => (subject.kind === 'cgroup' ? `cgroup:${subject.id}` : subject.kind)
+function subjectKey(subject: Subject): string {
+  if (subject.kind === 'cgroup') return `cgroup:${subject.id}`
+  return subject.kind === 'flow' ? `flow:${subject.key}` : subject.kind
+}
 
 export function internSubjects() {
   const byObject = new Map<Subject, KnownSubject>()

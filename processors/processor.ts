@@ -20,7 +20,10 @@ export type Point = {
   /** OTel name. */
   name: string
   metric: Metric
+  /** Of a histogram the sum of its measurements. */
   value: number
+  /** Of a histogram: measurements in each bucket. */
+  counts?: Float64Array
   attributes: Attributes
   /** Undefined until a processor attributed it; exporters then use the host's resource. */
   resource: Resource | undefined

@@ -5,6 +5,7 @@ import {
   AggregationTemporality,
   type DataPoint,
   DataPointType,
+  type Histogram,
   type MetricData,
   type MetricProducer,
   type ResourceMetrics,
@@ -73,17 +74,20 @@ function sdkResource(resource: Resource): SdkResource {
   return made
 }
 
+/** Of one metric all are numbers, or all are histograms. */
+type Points = DataPoint<number | Histogram>[]
+
 type Scopes = ReturnType<typeof createScopes>
 
 function createScopes({ name, version }: ProducerOptions) {
-  const scopes = new Map<string, { metrics: ScopeMetrics; points: Map<string, DataPoint<number>[]> }>()
+  const scopes = new Map<string, { metrics: ScopeMetrics; points: Map<string, Points> }>()
   const times = new Map<number, HrTime>()
   let lastName: string | undefined
   let lastScope: string | undefined
-  let lastPoints: DataPoint<number>[] = []
+  let lastPoints: Points = []
 
   // Rows of one metric follow one another, so nearly every row goes where the one before it went.
-  function pointsFor(row: Row): DataPoint<number>[] {
+  function pointsFor(row: Row): Points {
     if (row.name === lastName && row.scope === lastScope) return lastPoints
     let scope = scopes.get(row.scope)
     if (scope === undefined) {
@@ -120,14 +124,22 @@ function createScopes({ name, version }: ProducerOptions) {
         startTime: time(row.startMs),
         endTime: time(row.observedMs),
         attributes: row.attributes,
-        value: row.value,
+        value: row.metric.kind === 'histogram' ? histogram(row) : row.value,
       })
     },
     metrics: (): ScopeMetrics[] => [...scopes.values()].map((scope) => scope.metrics),
   }
 }
 
-function metricData(row: Row, dataPoints: DataPoint<number>[], name: ProducerOptions['name']): MetricData {
+function histogram({ value, counts = new Float64Array(), metric }: Row): Histogram {
+  return {
+    sum: value,
+    count: counts.reduce((all, count) => all + count, 0),
+    buckets: { boundaries: [...(metric.bounds ?? [])], counts: [...counts] },
+  }
+}
+
+function metricData(row: Row, points: Points, name: ProducerOptions['name']): MetricData {
   const { kind, unit, description } = row.metric
   const common = {
     descriptor: {
@@ -138,9 +150,12 @@ function metricData(row: Row, dataPoints: DataPoint<number>[], name: ProducerOpt
       valueType: ValueType.DOUBLE,
     },
     aggregationTemporality: AggregationTemporality.CUMULATIVE,
-    dataPoints,
   }
+  if (kind === 'histogram') {
+    return { ...common, dataPointType: DataPointType.HISTOGRAM, dataPoints: points as DataPoint<Histogram>[] }
+  }
+  const dataPoints = points as DataPoint<number>[]
   return kind === 'gauge'
-    ? { ...common, dataPointType: DataPointType.GAUGE }
-    : { ...common, dataPointType: DataPointType.SUM, isMonotonic: kind === 'counter' }
+    ? { ...common, dataPoints, dataPointType: DataPointType.GAUGE }
+    : { ...common, dataPoints, dataPointType: DataPointType.SUM, isMonotonic: kind === 'counter' }
 }

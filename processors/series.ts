@@ -1,7 +1,7 @@
 // The columns of a table: series, and what each subject contributes to them.
 // A series is base + the last value of each contributor; contributors of one series form a list.
-import type { Metric } from '../receivers/receiver.ts'
-import { Column, Slots } from './columns.ts'
+import { isCumulative, type Metric } from '../receivers/receiver.ts'
+import { Cells, Column, Slots } from './columns.ts'
 import type { AttributeSet, KnownSubject, LabelSet } from './interning.ts'
 import type { Resource } from './processor.ts'
 
@@ -40,6 +40,8 @@ export function createStore() {
   const head = new Column()
   const leftMs = new Column()
   const unsettled = new Column()
+  const counts = new Cells()
+  const baseCounts = new Cells()
   const delivered = new Column()
 
   const contributionSlots = new Slots()
@@ -52,6 +54,8 @@ export function createStore() {
   const offset = new Column()
   const seen = new Column()
   const next = new Column()
+  const lastCounts = new Cells()
+  const offsetCounts = new Cells()
 
   /** Walks the contributors and keeps those for which `keep` says so. Returns how many stay. */
   function sweep(slot: number, keep: (contribution: number) => boolean): number {
@@ -78,6 +82,16 @@ export function createStore() {
     head.set(slot, contribution)
   }
 
+  // Whole numbers: there is nothing to round.
+  function settleCounts(slot: number) {
+    counts.clear(slot)
+    counts.add(slot, baseCounts, slot, 1)
+    for (let at = head.get(slot); at !== NONE; at = next.get(at)) {
+      counts.add(slot, lastCounts, at, 1)
+      counts.add(slot, offsetCounts, at, -1)
+    }
+  }
+
   return {
     /** Per series. */
     family,
@@ -93,6 +107,8 @@ export function createStore() {
     leftMs,
     /** Generation in which it last had to be added up anew. */
     unsettled,
+    /** Of histograms, beside `value`. */
+    counts,
     /** Generation whose number has arrived where the table's rows are sent. */
     delivered,
 
@@ -111,6 +127,7 @@ export function createStore() {
     /** First contributor of a series, and the one after a contributor; NONE ends the list. */
     head,
     next,
+    lastCounts,
 
     sweep,
     link,
@@ -136,6 +153,8 @@ export function createStore() {
       if (labelSet !== undefined) family[slot]?.series.delete(labelSet.id)
       family[slot] = undefined
       labels[slot] = undefined
+      counts.clear(slot)
+      baseCounts.clear(slot)
       seriesSlots.giveBack(slot)
     },
 
@@ -154,6 +173,8 @@ export function createStore() {
       subject[contribution] = undefined
       attributes[contribution] = undefined
       resource[contribution] = undefined
+      lastCounts.clear(contribution)
+      offsetCounts.clear(contribution)
       contributionSlots.giveBack(contribution)
     },
 
@@ -165,12 +186,25 @@ export function createStore() {
       return head.get(series.get(contribution)) === contribution && next.get(contribution) === NONE
     },
 
-    /** What the contributor counted so far goes into the base, and from `from` on it counts anew. */
-    fold(contribution: number, from: number) {
+    /** What the contributor counted so far goes into the base. It counts on from there, or anew from zero. */
+    fold(contribution: number, then: 'on' | 'anew') {
       const slot = series.get(contribution)
       base.set(slot, base.get(slot) + (last.get(contribution) - offset.get(contribution)))
-      last.set(contribution, from)
-      offset.set(contribution, from)
+      if (then === 'anew') last.set(contribution, 0)
+      offset.set(contribution, last.get(contribution))
+      baseCounts.add(slot, lastCounts, contribution, 1)
+      baseCounts.add(slot, offsetCounts, contribution, -1)
+      if (then === 'anew') lastCounts.clear(contribution)
+      offsetCounts.clear(contribution)
+      offsetCounts.add(contribution, lastCounts, contribution, 1)
+    },
+
+    /** The series got another name: nothing of it changes. */
+    inherit(to: number, from: number) {
+      base.set(to, base.get(from))
+      startMs.set(to, startMs.get(from))
+      baseCounts.clear(to)
+      baseCounts.add(to, baseCounts, from, 1)
     },
 
     /**
@@ -194,7 +228,8 @@ export function createStore() {
           sum = own
         }
       }
-      value.set(slot, kind === 'counter' ? Math.max(value.get(slot), sum) : sum)
+      value.set(slot, isCumulative(kind) ? Math.max(value.get(slot), sum) : sum)
+      if (kind === 'histogram') settleCounts(slot)
     },
 
     /** Slots of contributions ever used; unused ones have no subject. */

@@ -4,7 +4,7 @@
 // Several subjects can feed one series (nested cgroups, a container restarted under its name). A contributor that
 // ended stays in the sum until it is forgotten and then goes into the base: a counter never goes down, and never
 // loses what came last.
-import type { Attributes, Metric } from '../receivers/receiver.ts'
+import { type Attributes, isCumulative, type Metric } from '../receivers/receiver.ts'
 import { createDelivery } from './delivery.ts'
 import { type AttributeSet, internAttributes, internLabels, internSubjects, type View } from './interning.ts'
 import type { Batch, Point, Resource } from './processor.ts'
@@ -30,7 +30,7 @@ export type TableOptions = {
 
 /** Points that were not taken, by reason. */
 export type Refusals = {
-  /** NaN, infinite, or a counter below zero. */
+  /** NaN, infinite, a counter below zero, or a histogram with another number of buckets than its metric. */
   readonly values: number
   /** The table was full. */
   readonly series: number
@@ -47,7 +47,10 @@ export type Row = {
   readonly scope: string
   readonly resource: Resource
   readonly attributes: Attributes
+  /** Of a histogram the sum of its measurements. */
   readonly value: number
+  /** Of a histogram: measurements in each bucket. Not to be kept: the table goes on with it. */
+  readonly counts: Float64Array | undefined
   /** When the earliest subject that feeds it began, in milliseconds since the epoch. */
   readonly startMs: number
   /** When the collection began that last brought a number for it. */
@@ -126,7 +129,7 @@ export function createTable(options: TableOptions): Table {
 
   function report(point: Point, source: Source, collectedMs: number, nowMs: number) {
     const { subject, value } = point
-    if (!Number.isFinite(value) || (value < 0 && point.metric.kind === 'counter')) {
+    if (!isValid(point)) {
       refusals.values++
       return
     }
@@ -147,13 +150,19 @@ export function createTable(options: TableOptions): Table {
       return
     }
     // A kernel's counter that went down began anew.
-    if (value < store.last.get(contribution) && family.metric.kind === 'counter') store.fold(contribution, 0)
+    if (isCumulative(family.metric.kind) && beganAnew(point, contribution)) store.fold(contribution, 'anew')
     store.last.set(contribution, value)
+    if (point.counts !== undefined) store.lastCounts.set(contribution, point.counts)
     store.source.set(contribution, source.index)
     store.seen.set(contribution, generation)
     const slot = store.series.get(contribution)
     store.observedMs.set(slot, collectedMs)
     unsettle(slot)
+  }
+
+  function beganAnew({ value, counts }: Point, contribution: number): boolean {
+    const before = store.lastCounts.get(contribution)
+    return value < store.last.get(contribution) || (before?.some((count, i) => (counts?.[i] ?? 0) < count) ?? false)
   }
 
   function unsettle(slot: number) {
@@ -225,16 +234,15 @@ export function createTable(options: TableOptions): Table {
     const isNew = size > sizeBefore
     const renamed = isNew && store.isAlone(contribution)
     if (renamed) {
-      store.base.set(to, store.base.get(from))
-      store.startMs.set(to, store.startMs.get(from))
+      store.inherit(to, from)
     } else {
-      if (family.metric.kind === 'counter') store.fold(contribution, store.last.get(contribution))
+      if (isCumulative(family.metric.kind)) store.fold(contribution, 'on')
       if (isNew) store.startMs.set(to, store.observedMs.get(from))
     }
     const others = store.unlink(contribution)
     store.link(contribution, to)
     if (others > 0) unsettle(from)
-    else if (renamed || family.metric.kind !== 'counter') removeSeries(from)
+    else if (renamed || !isCumulative(family.metric.kind)) removeSeries(from)
     else {
       store.settle(from)
       store.leftMs.set(from, nowMs)
@@ -267,7 +275,7 @@ export function createTable(options: TableOptions): Table {
       if (store.subject[at] === undefined) continue
       const slot = store.series.get(at)
       const family = store.family[slot]
-      if (family === undefined || family.metric.kind === 'counter') continue
+      if (family === undefined || isCumulative(family.metric.kind)) continue
       const others = store.unlink(at)
       removeContribution(at, family)
       if (others === 0) removeSeries(slot)
@@ -295,7 +303,7 @@ export function createTable(options: TableOptions): Table {
       return !over
     })
     for (const contribution of leaving) {
-      if (family.metric.kind === 'counter') store.fold(contribution, 0)
+      if (isCumulative(family.metric.kind)) store.fold(contribution, 'anew')
       removeContribution(contribution, family)
     }
     if (stay > 0) {
@@ -327,6 +335,7 @@ export function createTable(options: TableOptions): Table {
       resource: labels.resource,
       attributes: labels.attributes,
       value: store.value.get(slot),
+      counts: store.counts.get(slot),
       startMs: store.startMs.get(slot),
       observedMs: store.observedMs.get(slot),
     }
@@ -382,4 +391,10 @@ export function createTable(options: TableOptions): Table {
       return delivery.lost
     },
   }
+}
+
+function isValid({ value, counts, metric }: Point): boolean {
+  if (!Number.isFinite(value) || (value < 0 && isCumulative(metric.kind))) return false
+  if (metric.kind !== 'histogram') return true
+  return counts?.length === (metric.bounds?.length ?? 0) + 1 && counts.every((count) => count >= 0 && count < Infinity)
 }

@@ -1,11 +1,13 @@
 // What containers write, on its way from the receiver that found it to the processors that read it.
 // Lines travel as the bytes they are, many at a time; nobody makes a string of them without need.
-import type { Subject } from './receiver.ts'
+import type { Cgroup, Node } from './host/host.ts'
+
+/** Who writes: a control group, or the machine itself where its kernel speaks. */
+export type LogSubject = Cgroup | Node
 
 /** Where lines come from. One object per stream for as long as it is followed: compare by reference. */
 export type LogStream = {
-  /** The control group that writes. */
-  readonly subject: Subject
+  readonly subject: LogSubject
   /** The peer's label: `stdout/stderr`, `journald`, or the path inside the container, `/var/log/nginx/error.log`. */
   readonly source: string
   /** `stdout` or `stderr` where the runtime keeps them apart. Multi-line messages never cross streams. */

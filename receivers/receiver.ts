@@ -3,7 +3,7 @@
 // where the numbers go, an exporter says.
 import type { Meter } from '@opentelemetry/api'
 import type * as z from 'zod/mini'
-import type { Cgroup, Host, Node } from './host/host.ts'
+import type { Cgroup, Flow, Host, Node } from './host/host.ts'
 import type { LogSink } from './logs.ts'
 import type { Need } from './needs.ts'
 
@@ -17,8 +17,12 @@ export type Attributes = Readonly<Record<string, string>>
  * `counter`: monotonic cumulative sum, the absolute value as the kernel counts it for one subject.
  * `updowncounter`: non-monotonic sum (also for info metrics, so that no `_ratio` is appended).
  * `gauge`: a value that must not be added up over subjects.
+ * `histogram`: how often a measurement fell into each bucket, and their sum; both cumulative, like a counter.
  */
-export type MetricKind = 'counter' | 'updowncounter' | 'gauge'
+export type MetricKind = 'counter' | 'updowncounter' | 'gauge' | 'histogram'
+
+/** Kinds whose values only grow, and go on in the series when their subject has ended. */
+export const isCumulative = (kind: MetricKind | undefined): boolean => kind === 'counter' || kind === 'histogram'
 
 export type Metric = {
   readonly kind: MetricKind
@@ -27,6 +31,8 @@ export type Metric = {
   readonly description: string
   /** Attribute keys a point may carry. None by default. */
   readonly attributes?: readonly string[]
+  /** Of a histogram: upper bounds of the buckets in the metric's unit, ascending, each belonging to its bucket. */
+  readonly bounds?: readonly number[]
   /** False for metrics that a user has to switch on. */
   readonly enabled?: false
 }
@@ -35,7 +41,7 @@ export type Metric = {
 export type Metrics = Readonly<Record<string, Metric>>
 
 /** What a number is about. Attribution turns it into a resource. */
-export type Subject = Cgroup | Node
+export type Subject = Cgroup | Flow | Node
 
 export interface Output<Name extends string = string> {
   /**
@@ -43,6 +49,11 @@ export interface Output<Name extends string = string> {
    * Attributes that recur should be one frozen object, so that they are interned by identity.
    */
   record(subject: Subject, metric: Name, value: number, attributes?: Attributes): void
+  /**
+   * A histogram about one subject, as it stands: the sum of all measurements, and how many fell into each bucket (not
+   * cumulative over buckets), one more than the metric has bounds. The array is copied.
+   */
+  distribution(subject: Subject, metric: Name, sum: number, counts: ArrayLike<number>, attributes?: Attributes): void
   /** Something of this collection could not be read. The rest is kept; the collection counts as partly failed. */
   failed(error: Error): void
 }

@@ -1,7 +1,7 @@
 // Starts the real agent as a child process and talks to it as the world does: by configuration, signals, log and page.
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { root } from '../native/paths.ts'
@@ -12,6 +12,8 @@ import { until } from './until.ts'
 export type Launch = {
   /** Receivers of the pipeline with their settings; both shipped ones by default. */
   readonly receivers?: Readonly<Record<string, object>>
+  /** `container_attribution` by default. */
+  readonly processors?: Readonly<Record<string, object>>
   /** Beside `prometheus`, which listens on a free port. Settings of its own under its name. */
   readonly exporters?: Readonly<Record<string, object>>
   readonly extensions?: Readonly<Record<string, object>>
@@ -106,16 +108,36 @@ async function ended(child: ChildProcess, log: () => string): Promise<void> {
   try {
     await until('the agent ends', () => child.exitCode !== null || child.signalCode !== null, { deadlineMs: STOP_MS })
   } catch (cause) {
+    const threads = child.pid === undefined ? '' : threadsOf(child.pid)
     child.kill('SIGKILL')
-    throw new Error(`the agent did not end; it said:\n${log()}`, { cause })
+    throw new Error(`the agent did not end; it said:\n${log()}\nits threads:\n${threads}`, { cause })
+  }
+}
+
+/** What each thread does: its name, its state, and where it is in the kernel (proc_pid_stack(5)). */
+function threadsOf(pid: number): string {
+  const read = (path: string) => {
+    try {
+      return readFileSync(path, 'latin1').trim()
+    } catch (error) {
+      return String(error)
+    }
+  }
+  try {
+    return readdirSync(`/proc/${pid}/task`)
+      .map((task) => `/proc/${pid}/task/${task}`)
+      .map((task) => `${read(`${task}/comm`)}: ${read(`${task}/status`).split('\n')[2]}\n${read(`${task}/stack`)}`)
+      .join('\n')
+  } catch (error) {
+    return String(error)
   }
 }
 
 /** JSON is YAML; only the dollar sign means something to our configuration. */
-function yamlOf({ receivers, exporters, extensions, telemetry }: Launch): string {
+function yamlOf({ receivers, processors, exporters, extensions, telemetry }: Launch): string {
   const given = {
     receivers: receivers ?? { delay_accounting: {}, cgroup: {} },
-    processors: { container_attribution: {} },
+    processors: processors ?? { container_attribution: {} },
     exporters: { ...exporters, prometheus: { endpoint: 'localhost:0', max_age: 0, ...exporters?.prometheus } },
     extensions: extensions ?? {},
   }

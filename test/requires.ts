@@ -3,7 +3,24 @@
 import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 
-type Requirement = 'root' | 'addon' | 'docker' | 'bpf' | 'go' | 'promtool' | 'stress-ng' | 'qemu'
+type Requirement =
+  | 'root'
+  | 'addon'
+  | 'docker'
+  | 'containerd'
+  | 'journald'
+  | 'debootstrap'
+  | 'bpf'
+  | 'go'
+  | 'promtool'
+  | 'stress-ng'
+  | 'tcpdump'
+  | 'ping'
+  | 'qemu'
+  | 'netfilter'
+  | 'nginx'
+  | 'redis'
+  | 'postgres'
 
 const missing: Readonly<Record<Requirement, () => string | undefined>> = {
   root: () => (process.getuid?.() === 0 ? undefined : 'needs root'),
@@ -12,6 +29,10 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
     spawnSync('docker', ['info'], { stdio: 'ignore', timeout: 10_000 }).status === 0
       ? undefined
       : 'needs a Docker daemon: start dockerd',
+  containerd: () =>
+    spawnSync('containerd', ['--version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs containerd and ctr',
+  journald: () => (existsSync('/lib/systemd/systemd-journald') ? undefined : 'needs systemd-journald (apt: systemd)'),
+  debootstrap: () => (absentOf('debootstrap').length === 0 ? undefined : 'needs debootstrap (apt: debootstrap)'),
   bpf: () => (existsSync('/sys/kernel/btf/vmlinux') ? undefined : 'needs a kernel with BTF'),
   go: () => (spawnSync('go', ['version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs Go'),
   promtool: () =>
@@ -20,15 +41,37 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
       : 'needs promtool (apt: prometheus)',
   'stress-ng': () =>
     spawnSync('stress-ng', ['--version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs stress-ng',
+  tcpdump: () => (absentOf('tcpdump').length === 0 ? undefined : 'needs tcpdump (apt: tcpdump)'),
+  ping: () => (absentOf('ping').length === 0 ? undefined : 'needs ping (apt: iputils-ping)'),
+  nginx: () => (existsSync('/usr/sbin/nginx') ? undefined : 'needs nginx (apt: nginx-light)'),
+  redis: () => (existsSync('/usr/bin/redis-server') ? undefined : 'needs Redis (apt: redis-server)'),
+  postgres: () => (existsSync('/usr/lib/postgresql') ? undefined : 'needs PostgreSQL (apt: postgresql)'),
   // Debian's kernels are for x64, and so is the Node that runs in the guest.
   qemu: () => {
-    const tools = ['qemu-system-x86_64', 'mke2fs', 'depmod', 'xz', 'busybox', 'apt-get']
-    const absent = tools.filter((tool) => spawnSync('which', [tool], { stdio: 'ignore' }).status !== 0)
+    const absent = absentOf(
+      'qemu-system-x86_64',
+      'mke2fs',
+      'depmod',
+      'xz',
+      'busybox',
+      'apt-get',
+      'ip',
+      'nft',
+      'ipvsadm',
+    )
     if (process.arch !== 'x64') return 'needs an x64 machine'
     if (absent.length === 0) return undefined
-    return `needs ${absent.join(', ')} (on Debian: apt-get install qemu-system-x86 e2fsprogs kmod xz-utils busybox-static)`
+    return `needs ${absent.join(', ')} (on Debian: apt-get install qemu-system-x86 e2fsprogs kmod xz-utils busybox-static iproute2 nftables ipvsadm)`
+  },
+  netfilter: () => {
+    const absent = absentOf('ip', 'ss', 'iptables', 'nft', 'conntrack', 'nsenter')
+    if (absent.length === 0) return undefined
+    return `needs ${absent.join(', ')} (on Debian: apt-get install iproute2 iptables nftables conntrack util-linux)`
   },
 }
+
+const absentOf = (...tools: string[]) =>
+  tools.filter((tool) => spawnSync('which', [tool], { stdio: 'ignore' }).status !== 0)
 
 /** For a test's options: `test('…', requires('root', 'bpf'), async () => …)`. */
 export function requires(...what: Requirement[]): { skip?: string } {

@@ -16,6 +16,6 @@ for file in test/**/*.test.ts; do
 done
 
 failed=0
-node --test --test-concurrency=2 "${together[@]}" || failed=1
+node --test --test-concurrency=2 --test-timeout=180000 "${together[@]}" || failed=1
 if [ ${#alone[@]} -gt 0 ]; then node --test --test-concurrency=1 --test-timeout=600000 "${alone[@]}" || failed=1; fi
 exit $failed

@@ -11,13 +11,14 @@ export type Flags = {
   readonly validate: string
 }
 
-export const COMMANDS = ['run', 'validate', 'components', 'print-config', 'help'] as const
+export const COMMANDS = ['run', 'validate', 'components', 'print-config', 'logs', 'help'] as const
 export type Command = (typeof COMMANDS)[number]
 
 export type Arguments =
   | { readonly command: 'version' }
   | { readonly command: 'help'; readonly topic: string | undefined }
-  | { readonly command: Exclude<Command, 'help'>; readonly flags: Flags }
+  | { readonly command: 'logs'; readonly argv: readonly string[] }
+  | { readonly command: Exclude<Command, 'help' | 'logs'>; readonly flags: Flags }
 
 /** What was typed cannot be understood. */
 export class UsageError extends Error {}
@@ -25,7 +26,7 @@ export class UsageError extends Error {}
 type Options = Record<string, ParseArgsOptionDescriptor>
 
 const SOURCES: Options = { config: { type: 'string', multiple: true }, set: { type: 'string', multiple: true } }
-const FLAGS: Readonly<Record<Exclude<Command, 'help'>, Options>> = {
+const FLAGS: Readonly<Record<Exclude<Command, 'help' | 'logs'>, Options>> = {
   run: SOURCES,
   validate: { ...SOURCES, json: { type: 'boolean' } },
   components: { json: { type: 'boolean' } },
@@ -48,10 +49,11 @@ export function parseArguments(argv: readonly string[]): Arguments {
   const rest = isBare ? argv : argv.slice(at + 1)
   if (rest.includes('--help') || rest.includes('-h')) return { command: 'help', topic: command }
   if (command === 'help') return { command, topic: rest[0] }
+  if (command === 'logs') return { command, argv: rest }
   return { command, flags: parseFlags(command, rest) }
 }
 
-function parseFlags(command: Exclude<Command, 'help'>, argv: readonly string[]): Flags {
+function parseFlags(command: Exclude<Command, 'help' | 'logs'>, argv: readonly string[]): Flags {
   const options = { ...FLAGS[command] }
   for (const argument of argv) {
     const [, name] = /^--?([^=]*)/.exec(argument) ?? []

@@ -9,6 +9,7 @@ const OVERVIEW = `leadline ${version} — ${description}
   leadline validate --config FILE  check a configuration without running it
   leadline components              what can go into a configuration
   leadline print-config            the configuration as it is understood
+  leadline logs FILE...            what a log complains about: patterns by count
 
 More: leadline help <command>
 `
@@ -35,6 +36,22 @@ ${SOURCES}
   components: `leadline components [--json]
 
 Lists receivers, processors, exporters and extensions with their stability, in the Collector's form.
+`,
+  logs: `leadline logs [FILE]... [--level LEVEL] [--top N] [--since TIME] [--follow] [--json | --messages]
+
+Reads files, or standard input, and prints the patterns of their messages by count, each with its level, its course
+over time, and a message of it. Joins what belongs together (stack traces, JSON over many lines), drops times, hosts
+and threads, and masks what varies. Needs no agent and no privileges.
+
+  --level L      only messages of this level and above: debug, info, warning, error, critical
+  --top N        how many patterns are shown, 20 by default
+  --since T      only messages from then on: a duration back from now (90m), or a time (2024-05-02T11:20)
+  -f, --follow   go on reading as files grow
+  --json         the same as JSON
+  --messages     instead, one JSON object for each message, as it ends: {"line", "hash", "level"}
+  --format F     auto (default), plain, docker (json-file), cri (containerd, CRI-O)
+  --max-patterns N   patterns of one level that are kept apart, 4096 by default; the rest is counted as one
+  --raw          show messages as they are, without taking out passwords, tokens and addresses
 `,
   'print-config': `leadline print-config [--config URI]... [--set KEY=VALUE]...
 

@@ -1,6 +1,6 @@
 // Collects one receiver: never twice at once, no longer than it may take, and what it cannot read costs nobody else.
 import type { Batch, Point } from '../../processors/processor.ts'
-import type { Attributes, Logger, Output, RunningReceiver } from '../../receivers/receiver.ts'
+import type { Attributes, Logger, Metric, Output, RunningReceiver } from '../../receivers/receiver.ts'
 import type { ReceiverConfig } from '../config/check.ts'
 import { Late, within } from './deadline.ts'
 import type { Outcome, OwnMetrics } from './own_metrics.ts'
@@ -52,12 +52,21 @@ export function createCollection({ id, receiver, config, log, own, refresh, deli
     const errors: Error[] = []
     let isOpen = true
     let unknown = 0
+    function wanted(name: string): Metric | undefined {
+      const metric = isOpen ? metrics.get(name) : null
+      if (metric === undefined) unknown++
+      return metric ?? undefined
+    }
     const out: Output = {
       record(subject, name, value, attributes = NO_ATTRIBUTES) {
-        const metric = metrics.get(name)
-        if (!isOpen || metric === null) return
-        if (metric === undefined) unknown++
-        else points.push({ subject, name, metric, value, attributes, resource: undefined })
+        const metric = wanted(name)
+        if (metric) points.push({ subject, name, metric, value, attributes, resource: undefined })
+      },
+      distribution(subject, name, sum, given, attributes = NO_ATTRIBUTES) {
+        const metric = wanted(name)
+        if (metric === undefined) return
+        const counts = Float64Array.from(given)
+        points.push({ subject, name, metric, value: sum, counts, attributes, resource: undefined })
       },
       failed(error) {
         if (isOpen) errors.push(error)

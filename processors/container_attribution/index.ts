@@ -77,7 +77,7 @@ const DENIED: Answer = { outcome: 'denied' }
 
 function attribute(host: Host, subject: Subject, isWanted: Wanted): Answer {
   if (subject.kind === 'node') return { outcome: 'attributed', resource: hostResource(host.identity) }
-  const attribution = host.attribution(subject)
+  const attribution = host.attribution(subject.kind === 'flow' ? subject.cgroup : subject)
   if (attribution.state === 'pending') return PENDING
   if (attribution.state === 'none') return UNATTRIBUTED
   const { container } = attribution

@@ -1,5 +1,6 @@
 // The last numbers of a cgroup may come before its runtime has said whose it was. A receiver need not repeat them,
 // so they wait here: a container that lived fifty milliseconds is counted like any other.
+import { isCumulative } from '../../receivers/receiver.ts'
 import type { Batch, Point } from '../processor.ts'
 
 /** How long after its end a cgroup's numbers wait for a name. */
@@ -27,7 +28,7 @@ export function createLastWords(): LastWords {
       })
     },
     hold(batch, point) {
-      if (point.subject.endedMs === undefined || point.metric.kind !== 'counter') return
+      if (point.subject.endedMs === undefined || !isCumulative(point.metric.kind)) return
       const waiting = held.get(batch.receiver)
       if (waiting === undefined) held.set(batch.receiver, [point])
       else waiting.push(point)

@@ -84,7 +84,7 @@ export function createLife(): Life {
       return true
     }
     if (carrier !== undefined && collectedMs - carrier.seenMs <= SILENT_MS) return false
-    if (!points.some((point) => point.subject.kind === 'cgroup')) return false
+    if (!points.some((point) => point.subject.kind !== 'node')) return false
     carrier = { receiver, seenMs: collectedMs }
     return true
   }

@@ -11,6 +11,10 @@ import type { UnitSource } from './systemd.ts'
 export type Containers = {
   attribution(cgroup: Cgroup): Attribution
   living(): Iterable<Container>
+  /** The youngest top cgroup of the container with this id of its runtime. */
+  topOf(id: string): Cgroup | undefined
+  /** What its runtime has written on it; empty when nobody has told. */
+  labelsOf(cgroup: Cgroup): RuntimeInfo['labels']
   /** Puts every question that is open, resolves when all are answered. */
   settled(): Promise<void>
   /** A source knows something new of the container with this id of its runtime. */
@@ -136,6 +140,18 @@ export function createContainers({ tree, sources, units, skipSystemUnits, texts 
         const whose = attributionOf(top)
         if (whose.state === 'container') yield whose.container
       }
+    },
+    topOf(id) {
+      let youngest: Cgroup | undefined
+      for (const { cgroup } of byId.get(id) ?? []) {
+        if (youngest === undefined || cgroup.bornMs >= youngest.bornMs) youngest = cgroup
+      }
+      return youngest
+    },
+    labelsOf(cgroup) {
+      const placed = findTop(cgroup)?.placed
+      const answer = placed?.ask === 'runtime' ? askAll(placed) : UNKNOWN
+      return answer.state === 'known' ? answer.info.labels : {}
     },
     async settled() {
       for (const top of tops.values()) attributionOf(top)

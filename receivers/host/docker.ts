@@ -1,10 +1,13 @@
 // Names, images and labels of Docker's containers: from the list, then from events, so that a container which lived
 // for fifty milliseconds has its name too. A question for a single one is the exception.
+import { setTimeout as sleep } from 'node:timers/promises'
 import type Docker from 'dockerode'
 import type { Logger } from '../receiver.ts'
 import type { RuntimeInfo } from './container_id.ts'
 import { connectDocker } from './docker_engine.ts'
 import { type DockerEvent, stringsOf } from './docker_events.ts'
+import { logOf } from './docker_logs.ts'
+import type { RuntimeLog } from './runtime_logs.ts'
 import { type ContainerSource, PENDING, UNKNOWN } from './source.ts'
 
 export type DockerOptions = {
@@ -25,11 +28,18 @@ type Known = { readonly info: RuntimeInfo; goneMs: number | undefined }
 
 /** Requests at the same time. */
 const AT_ONCE = 8
+const RETRY_LOG_MS = 1000
 
-export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: DockerOptions): ContainerSource {
+export type DockerSource = ContainerSource & {
+  /** Asks for the log of each container that runs or is made from now on. */
+  followLogs(listener: (log: RuntimeLog) => void): () => void
+}
+
+export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: DockerOptions): DockerSource {
   const known = new Map<string, Known>()
   const unknownUntilMs = new Map<string, number>()
   const questions = new Map<string, Promise<void>>()
+  const logListeners = new Set<(log: RuntimeLog) => void>()
   /** Removed while a question about them was under way. */
   const removedMeanwhile = new Set<string>()
   const waiting: (() => void)[] = []
@@ -56,6 +66,7 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
     } else if (name !== '') {
       const env = before?.info.env ?? {}
       learn(id, { runtime: 'docker', name, image: image || (before?.info.image ?? ''), labels, env })
+      if (action === 'create' || action === 'start') void tellLog(id)
     }
   }
 
@@ -71,15 +82,42 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
       learn(Id, { runtime: 'docker', name: name.slice(1), image, labels: stringsOf(Labels), env: before?.env ?? {} })
     }
     for (const [id, entry] of known) if (!running.has(id)) entry.goneMs ??= Date.now()
+    for (const id of running) void tellLog(id)
   }
 
-  async function ask(id: string): Promise<void> {
-    const deadline = AbortSignal.timeout(options.timeoutMs)
-    const before = known.get(id)
+  /** Takes its turn, because a hundred questions at once would be slower for all. */
+  async function inspect(id: string): Promise<Docker.ContainerInspectInfo> {
     if (asking >= AT_ONCE) await new Promise<void>((resolve) => waiting.push(resolve))
     asking++
     try {
-      const { Name, Config } = await engine.inspect(id, deadline)
+      return await engine.inspect(id, AbortSignal.timeout(options.timeoutMs))
+    } finally {
+      asking--
+      waiting.shift()?.()
+    }
+  }
+
+  /** Asks until there is an answer, because nobody else will ask for this one's log. */
+  async function tellLog(id: string): Promise<void> {
+    const isThere = () => logListeners.size > 0 && known.get(id)?.goneMs === undefined
+    while (isThere()) {
+      try {
+        const log = logOf(await inspect(id), await engine.rootDirectory())
+        for (const listener of logListeners) listener(log)
+        return
+      } catch (error) {
+        options.log.debug('docker does not tell where a log is', { id, error: (error as Error).message })
+        await sleep(RETRY_LOG_MS, undefined, { ref: false })
+        // The engine knows no such container, or we are not connected: then the next list tells of it.
+        if ((error as { statusCode?: number }).statusCode === 404 || !engine.connected) return
+      }
+    }
+  }
+
+  async function ask(id: string): Promise<void> {
+    const before = known.get(id)
+    try {
+      const { Name, Config } = await inspect(id)
       const env: Record<string, string> = {}
       for (const line of Config.Env ?? []) {
         const [, key, value] = /^(NOMAD_\w+)=(.*)$/s.exec(line) ?? []
@@ -99,8 +137,6 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
     } catch {
       unknownUntilMs.set(id, Date.now() + negativeMs)
     } finally {
-      asking--
-      waiting.shift()?.()
       questions.delete(id)
       removedMeanwhile.delete(id)
     }
@@ -127,6 +163,11 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
     async settled() {
       await engine.firstAttempt
       await Promise.all(questions.values())
+    },
+    followLogs(listener) {
+      logListeners.add(listener)
+      for (const [id, { goneMs }] of known) if (goneMs === undefined) void tellLog(id)
+      return () => logListeners.delete(listener)
     },
     async stop() {
       clearInterval(forgetting)

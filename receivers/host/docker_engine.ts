@@ -14,6 +14,8 @@ export type DockerEngine = {
   readonly firstAttempt: Promise<void>
   /** Throws when the engine does not know the container or does not answer in time. */
   inspect(id: string, signal: AbortSignal): Promise<Docker.ContainerInspectInfo>
+  /** Where it keeps its files (`/var/lib/docker`), as it told last. */
+  rootDirectory(): Promise<string>
   stop(): Promise<void>
 }
 
@@ -38,6 +40,7 @@ export function connectDocker({ endpoint, timeoutMs, log, onEvent, onList }: Doc
   const stopping = new AbortController()
   const socketPath = endpoint.startsWith('unix://') ? endpoint.slice('unix://'.length) : undefined
   let client: Docker | undefined
+  let root: Promise<string> | undefined
   let since = ''
   let connected = false
   let complained = false
@@ -141,6 +144,15 @@ export function connectDocker({ endpoint, timeoutMs, log, onEvent, onList }: Doc
       const docker = await load()
       const abortSignal = AbortSignal.any([signal, stopping.signal])
       return orAborted(docker.getContainer(id).inspect({ abortSignal }), abortSignal)
+    },
+    rootDirectory() {
+      root ??= load()
+        .then((docker) => docker.info())
+        .then(({ DockerRootDir }) => DockerRootDir as string)
+      root.catch(() => {
+        root = undefined
+      })
+      return root
     },
     async stop() {
       stopping.abort()

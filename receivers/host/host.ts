@@ -1,6 +1,9 @@
 // One knowledge of the machine, shared by all receivers and processors: who lives on it, and under which identity.
 // Everything here is kept up to date by watching; asking costs a map lookup.
+
 import type { Namespaces } from './namespaces.ts'
+import type { Peers } from './peers.ts'
+import type { RuntimeLogs } from './runtime_logs.ts'
 
 /** A control group of the canonical tree: the v2 tree where one is mounted, else a v1 hierarchy. */
 export type Cgroup = {
@@ -17,6 +20,19 @@ export type Cgroup = {
 
 /** The machine itself. */
 export type Node = { readonly kind: 'node'; readonly bornMs: number; readonly endedMs: undefined }
+
+/** What the sockets of one control group have to do with one address. Several may feed one series. */
+export type Flow = {
+  readonly kind: 'flow'
+  /** Names it for ever. */
+  readonly key: string
+  readonly cgroup: Cgroup
+  readonly bornMs: number
+  /** When its control group ended, or when it was forgotten because nothing had happened for long. */
+  readonly endedMs: number | undefined
+  /** Who answered after address translation, `1.2.3.4:80`; undefined where nobody knows, and for accepted connections. */
+  readonly actualDestination: string | undefined
+}
 
 export type Runtime = 'docker' | 'containerd' | 'cri-o' | 'podman' | 'systemd' | 'lxc' | 'nspawn' | 'talos' | 'other'
 
@@ -68,12 +84,20 @@ export interface Host {
   readonly identity: HostIdentity
   readonly layout: CgroupLayout
   readonly node: Node
+  /** Who talks to whom, noted by receivers that see connections. */
+  readonly peers: Peers
   /** Living cgroups. */
   cgroups(): Iterable<Cgroup>
   /** By id, living or ended not long ago. */
   cgroup(id: number): Cgroup | undefined
   /** By path in the canonical tree, living ones only. */
   cgroupAt(path: string): Cgroup | undefined
+  /** Processes that are in a cgroup now, not in those below it. */
+  members?(cgroup: Cgroup): readonly number[]
+  /** Where proc shows the host's processes. */
+  readonly proc?: string
+  /** Where runtimes keep the logs of containers. */
+  readonly logs?: RuntimeLogs
   /** The cgroup a process is in now, by /proc; undefined when the process is gone. */
   cgroupOf(pid: number): Cgroup | undefined
   /** Living containers, with their top cgroup. Those whose runtime has not answered yet are left out. */

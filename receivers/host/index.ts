@@ -3,13 +3,16 @@ import { existsSync, readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from '../receiver.ts'
 import { openBirths } from './births.ts'
+import { bundleSource } from './bundles.ts'
 import { membersOf, watchCgroups } from './cgroups.ts'
+import { placeOf } from './container_path.ts'
 import { createContainers } from './containers.ts'
 import { dockerSource } from './docker.ts'
 import type { Host } from './host.ts'
 import { bootMs, readIdentity } from './identity.ts'
 import { inTree, isPartOfTree, namespaceBase, readLayout } from './layout.ts'
 import { watchNamespaces } from './namespaces.ts'
+import { createPeers } from './peers.ts'
 import { processCgroup } from './process.ts'
 import { createTexts } from './resource.ts'
 import type { HostSettings } from './settings.ts'
@@ -39,12 +42,8 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
   const base = namespaceBase(layout)
   const bornMs = bootMs(proc)
   const texts = createTexts()
+  const peers = createPeers()
   const tree = watchCgroups({ root: layout.root, rememberMs: settings.remember, bootMs: bornMs, log })
-  const namespaces = watchNamespaces({ proc, tree, membersOf: ({ path }) => membersOf(layout.root + path), log })
-  const births = await openBirths(layout, tree, log)
-
-  await namespaces.refresh()
-
   const docker = dockerSource({
     endpoint: dockerEndpoint(settings, rootPath),
     timeoutMs: settings.docker.timeout,
@@ -54,18 +53,24 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
     log,
     onChange: (id) => containers.changed(id),
   })
+  const bundles = bundleSource(rootPath, 2 * settings.remember)
   const containers = createContainers({
     tree,
-    sources: [docker],
+    sources: [docker, bundles],
     units: systemdSource({ rootPath, timeoutMs: settings.systemd.timeout, negativeMs: settings.negative_cache }),
     skipSystemUnits: settings.systemd.skip_system_units,
     texts,
   })
+  // Docker is being asked meanwhile.
+  const namespaces = watchNamespaces({ proc, tree, membersOf: ({ path }) => membersOf(layout.root + path), log })
+  const births = await openBirths(layout, tree, log)
+  await namespaces.refresh()
 
   return {
     identity: readIdentity(rootPath),
     layout,
     node: { kind: 'node', bornMs, endedMs: undefined },
+    peers,
     cgroups: () => tree.living(),
     cgroup: (id) => tree.byId(id),
     cgroupAt: (path) => tree.byPath(path),
@@ -83,19 +88,49 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
       await Promise.race([containers.settled(), sleep(deadlineMs, undefined, { ref: false })])
     },
     onMembers: (listener) => tree.onMembers(listener),
+    members: ({ path }) => membersOf(layout.root + path),
+    proc,
+    logs: {
+      follow(listener) {
+        let isOver = false
+        const stopDocker = docker.followLogs((log) => listener({ ...log, path: log.path && rootPath + log.path }))
+        tree.onChange((cgroup) => {
+          const placed = isOver || cgroup.endedMs !== undefined ? undefined : placeOf(cgroup.path)
+          const log = placed?.top === cgroup.path ? bundles.logOf(placed) : undefined
+          if (log) listener(log)
+        })
+        return () => {
+          isOver = true
+          stopDocker()
+        }
+      },
+      cgroupOf(id) {
+        const known = containers.topOf(id)
+        if (known === undefined) births?.drain()
+        return known ?? containers.topOf(id)
+      },
+      cgroupAt: (path) => tree.find(path),
+      recall(ended) {
+        tree.born(ended)
+        const cgroup = tree.byId(ended.id)
+        return cgroup?.endedMs === undefined ? undefined : cgroup
+      },
+      labelsOf: (cgroup) => containers.labelsOf(cgroup),
+    },
     namespaces,
     read,
     counts: () => ({
       missed_cgroup_changes: tree.missed,
       lost_cgroup_events: births?.lost ?? 0,
       cut_names: texts.cut,
+      refused_peers: peers.refused,
       unreadable_namespaces: namespaces.refused,
     }),
     async stop() {
       births?.stop()
       namespaces.stop()
       tree.stop()
-      await docker.stop()
+      await Promise.all([docker.stop(), bundles.stop()])
     },
   }
 }

@@ -84,6 +84,8 @@ export function watchNamespaces({ proc, tree, membersOf, log }: Options): Namesp
     try {
       return statSync(pid === 'self' ? '/proc/self/ns/net' : `${proc}/${pid}/ns/net`, { throwIfNoEntry: false })?.ino
     } catch (error) {
+      // Some machines close init to everybody, root included; it lives where the host does.
+      if (pid === 1 && hosts !== undefined) return hosts.netns
       const { code = '' } = error as NodeJS.ErrnoException
       if (code === 'EACCES' || code === 'EPERM') refuse(code)
       return undefined

@@ -54,7 +54,7 @@ export type Heard = {
 }
 
 export type Nat = {
-  /** Follows each connection. Asking costs about 5 µs each; the more at once, the cheaper. */
+  /** Follows each connection, in the order they were dialled. Asking costs about 5 µs each; the more at once, the cheaper. */
   resolve(connections: readonly Connection[]): Resolution[]
   /** New connections that were translated since the last call. Call it several times a second. */
   heard(): Heard
@@ -65,6 +65,8 @@ export type Nat = {
   stop(): void
 }
 
+/** Connections of one tuple that are told apart between two calls. */
+const SAME_TUPLE = 8
 /** A storm of 18 000 connections a second was heard in full with this (kernel's default: 208 KiB). */
 const BUFFER_BYTES = 8 * 1024 * 1024
 /** Between two calls of heard(). */
@@ -87,7 +89,7 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
   const inHost = open('follow connections through address translation', {})
   const listening = wanted ? listen() : undefined
   const ids = listening && openNamespaceIds(namespaces)
-  const recent = new Map<string, Actual>()
+  const recent = new Map<string, readonly Actual[]>()
   const untrackedUntilMs = new Map<number, number>()
   let pending: Translation[] = []
   let lost = false
@@ -152,15 +154,19 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
     } else lost = true
     if (netns === undefined) return
     const key = keyOf(netns, entry.original)
+    const before = recent.get(key) ?? []
     recent.delete(key)
-    recent.set(key, { tuple: onwards(entry), atMs })
+    recent.set(key, [...before.slice(1 - SAME_TUPLE), { tuple: onwards(entry), atMs }])
     if (recent.size > REMEMBERED) for (const oldest of recent.keys()) return void recent.delete(oldest)
   }
 
-  /** What was heard of this very connection: a tuple is used again, so nothing older than the connection counts. */
-  function remembered(netns: number, tuple: Tuple, openedMs: number | undefined): Tuple | undefined {
+  /**
+   * What was heard of this very connection: a tuple is used again, so nothing older than the connection counts, and
+   * `later` connections of the same tuple, which are asked about as well, have the younger answers.
+   */
+  function remembered(netns: number, tuple: Tuple, openedMs: number | undefined, later: number): Tuple | undefined {
     if (openedMs === undefined) return undefined
-    const found = recent.get(keyOf(netns, tuple))
+    const found = recent.get(keyOf(netns, tuple))?.at(-1 - later)
     return found !== undefined && found.atMs >= openedMs ? found.tuple : undefined
   }
 
@@ -193,21 +199,32 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
     }
   }
 
-  type Way = { tuple: Tuple; readonly connection: Connection; state: Resolution['state'] }
+  type Way = { tuple: Tuple; readonly connection: Connection; state: Resolution['state']; later: number }
 
   /** What has no two addresses of one family is no tuple to ask about. */
   function start(connection: Connection): Way {
     const tuple = plain(connection)
     const { source, destination } = tuple
     const whole = source.length === destination.length && (source.length === 4 || source.length === 16)
-    return { tuple, connection, state: whole ? 'untracked' : 'unknown' }
+    return { tuple, connection, state: whole ? 'untracked' : 'unknown', later: 0 }
+  }
+
+  /** How many of those that follow it have the tuple of each: the same port, dialled from again. */
+  function rank(ways: readonly Way[]): void {
+    const seen = new Map<string, number>()
+    for (const way of ways.toReversed()) {
+      const key = keyOf(way.connection.netns, way.tuple)
+      way.later = seen.get(key) ?? 0
+      seen.set(key, way.later + 1)
+    }
   }
 
   /** One hop for all of these connections, in the namespace that is given. */
   function follow(ways: readonly Way[], netns: number): void {
     const toAsk = ways.filter((way) => {
-      const heard = remembered(netns, way.tuple, way.connection.openedMs)
-      if (heard === undefined) return true
+      const heard = remembered(netns, way.tuple, way.connection.openedMs, way.later)
+      // Asked now, conntrack would tell of the younger one.
+      if (heard === undefined) return way.later === 0
       counts.saved++
       Object.assign(way, { tuple: heard, state: 'translated' })
       return false
@@ -232,12 +249,13 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
     resolve(connections) {
       hear()
       const ways = connections.map(start)
+      rank(ways)
       const whole = ways.filter(({ state }) => state !== 'unknown')
       for (const [netns, inside] of Map.groupBy(whole, ({ connection }) => connection.netns)) {
         if (netns === namespaces.initial) continue
         // One that the host heard of under the socket's tuple came there as it was dialled.
         const own = inside.filter(
-          ({ tuple, connection }) => !remembered(namespaces.initial, tuple, connection.openedMs),
+          ({ tuple, connection, later }) => !remembered(namespaces.initial, tuple, connection.openedMs, later),
         )
         if (performance.now() >= (untrackedUntilMs.get(netns) ?? 0)) follow(own, netns)
       }

@@ -8,11 +8,12 @@ import type { TestContext } from 'node:test'
 import { promisify } from 'node:util'
 import { atEnd } from '../ending.ts'
 import { buildTool } from '../tools/build.ts'
+import { until } from '../until.ts'
 
 const BUSYBOX = '/bin/busybox'
 const APPLETS = ['sh', 'sleep', 'echo', 'cat', 'true', 'yes', 'dd', 'nc', 'wget', 'seq', 'usleep', 'kill', 'ls']
 /** C programs of test/tools; in the image they are /bin/burner and so on. */
-const TOOLS = ['burner', 'latency', 'fork_storm']
+const TOOLS = ['burner', 'connections', 'latency', 'fork_storm', 'log_writer']
 
 export type Container = { readonly id: string; readonly name: string }
 
@@ -69,8 +70,16 @@ export async function openDocker(area: string, host?: string): Promise<Docker> {
       if (containers.length > 0) await docker('rm', '--force', ...containers.map(({ id }) => id))
     },
     async close() {
-      const left = await docker('ps', '--all', '--quiet', '--filter', `label=${ours}`)
-      if (left !== '') await docker('rm', '--force', ...left.split('\n'))
+      // One that removes itself may be on its way: then docker refuses, and it is gone a moment later.
+      await until(
+        'our containers are gone',
+        async () => {
+          const left = await docker('ps', '--all', '--quiet', '--filter', `label=${ours}`)
+          if (left !== '') await docker('rm', '--force', ...left.split('\n')).catch(() => undefined)
+          return left === ''
+        },
+        { deadlineMs: 60_000 },
+      )
     },
   }
 }

@@ -45,6 +45,7 @@ async function openDelays(t: TestContext, host: Host, source: 'bpf' | 'taskstats
         const name = subject.kind === 'cgroup' ? nameOf(host, subject) : undefined
         if (metric === CPU && name !== undefined) sums.set(name, (sums.get(name) ?? 0) + value)
       },
+      distribution: () => {},
       failed(error) {
         throw error
       },

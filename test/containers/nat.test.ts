@@ -15,7 +15,7 @@ import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 import { type Docker, startDocker } from './docker.ts'
 
-const needs = requires('root', 'addon', 'docker')
+const needs = requires('root', 'addon', 'docker', 'netfilter')
 
 async function started(t: TestContext): Promise<{ host: Host; nat: Nat; docker: Docker }> {
   const log = listeningLog()

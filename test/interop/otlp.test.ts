@@ -188,13 +188,12 @@ test('a Collector that is away and comes back: no counter has a gap or a reset, 
   )
   assert.ok((last?.value ?? 0) > (atStop?.value ?? 0))
 
-  const bySeries = Map.groupBy(
-    collector
-      .arrived()
-      .filter(({ kind, resource: about }) => kind === 'counter' && about['container.id'] !== undefined),
-    series,
-  )
-  assert.ok(bySeries.size > 20)
+  // Others on this machine may come and go as they like.
+  const ours = collector
+    .arrived()
+    .filter((one) => one.kind === 'counter' && [steady.id, doomed.id].includes(one.resource['container.id'] ?? ''))
+  const bySeries = Map.groupBy(ours, series)
+  assert.ok(bySeries.size > 10, `${bySeries.size} series`)
   for (const [name, points] of bySeries) {
     for (const [at, one] of points.entries()) {
       const previous = points[at - 1]

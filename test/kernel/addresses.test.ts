@@ -9,7 +9,7 @@ import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 import { inside, join, makeNamespace, type Namespace, startQuietHost } from './network.ts'
 
-const needs = requires('root', 'addon')
+const needs = requires('root', 'addon', 'netfilter')
 
 /** With `host` as the host's namespace. */
 async function watched(t: TestContext, host: Namespace, ...others: Namespace[]): Promise<Addresses> {

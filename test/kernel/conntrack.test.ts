@@ -21,7 +21,7 @@ import { requires } from '../requires.ts'
 import { dial, serve } from './dialling.ts'
 import { makeNamespace, type Namespace } from './network.ts'
 
-const needs = requires('root', 'addon')
+const needs = requires('root', 'addon', 'netfilter')
 
 function openIn(t: TestContext, { name }: Namespace, options: Omit<NetlinkOptions, 'protocol' | 'namespace'> = {}) {
   const fd = openSync(`/run/netns/${name}`, 'r')

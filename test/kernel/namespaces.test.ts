@@ -13,7 +13,7 @@ import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 import { inside, makeCgroupRoot, makeNamespace, startQuietHost } from './network.ts'
 
-const needs = requires('root', 'addon')
+const needs = requires('root', 'addon', 'netfilter')
 
 let count = 0
 

@@ -13,7 +13,7 @@ import { until } from '../until.ts'
 import { type Dialled, dial, serve } from './dialling.ts'
 import { clientRouterServer, inside, makeCgroupRoot, makeNamespace, type Namespace, startQuietHost } from './network.ts'
 
-const needs = requires('root', 'addon')
+const needs = requires('root', 'addon', 'netfilter')
 
 /** With the router's namespace as that of the host. */
 async function followed(

@@ -9,7 +9,7 @@ import { until } from '../until.ts'
 import { dial, serve } from './dialling.ts'
 import { clientRouterServer, makeNamespace, type Namespace } from './network.ts'
 
-const needs = requires('root', 'addon')
+const needs = requires('root', 'addon', 'netfilter')
 const BOTH = [2, 10] as const
 
 async function socketsIn({ name }: Namespace, states: readonly number[], info = false): Promise<DiagSocket[]> {
@@ -65,8 +65,9 @@ test(
           )
           assert.equal(socket.info?.sentBytes, number('bytes_sent') - number('bytes_retrans'))
           assert.equal(socket.info?.receivedBytes, number('bytes_received'))
-          assert.equal(socket.info?.rttUs, Math.round(number('rtt') * 1000))
-          assert.equal(socket.info?.minRttUs, Math.round(number('minrtt') * 1000))
+          // ss prints six digits.
+          assert.equal(Number(((socket.info?.rttUs ?? 0) / 1000).toPrecision(6)), number('rtt'))
+          assert.equal(Number(((socket.info?.minRttUs ?? 0) / 1000).toPrecision(6)), number('minrtt'))
           assert.ok(socket.cgroup !== undefined && socket.cgroup > 0)
           assert.equal(socket.cookie, Number.parseInt(/\bsk:([0-9a-f]+)/.exec(line)?.[1] ?? '', 16))
         }

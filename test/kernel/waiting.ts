@@ -59,6 +59,7 @@ async function open({ source, history = true }: { source: Source | 'auto'; histo
         record(subject, metric, value) {
           if (subject.kind === 'cgroup' && subject.path === path) values[metric] = value
         },
+        distribution: () => {},
         failed(error) {
           throw error
         },

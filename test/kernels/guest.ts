@@ -11,6 +11,7 @@ import {
   mkdirSync,
   mkdtempSync,
   readFileSync,
+  realpathSync,
   rmSync,
   symlinkSync,
 } from 'node:fs'
@@ -22,9 +23,21 @@ import { addonPath, root as checkout } from '../../native/paths.ts'
 import { buildTool } from '../tools/build.ts'
 import type { Kernel } from './debian.ts'
 
-const TOOLS = ['burner', 'fork_storm']
+const TOOLS = ['burner', 'connections', 'fork_storm']
 /** Read by init, which inserts `modules/<release>/00-…` in their order. */
-const MODULES = ['virtio_pci', 'virtio_blk']
+const MODULES = [
+  'virtio_pci',
+  'virtio_blk',
+  'veth',
+  'ip_vs_rr',
+  'nf_conntrack_netlink',
+  'nft_chain_nat',
+  'nft_nat',
+  'nft_ct',
+  'tcp_diag',
+]
+/** Programs of this machine that the guests have too, where busybox has none or a lesser one. */
+const PROGRAMS = ['ip', 'ipvsadm', 'nft']
 const PATIENCE_MS = 180_000
 
 export type Image = { readonly path: string; remove(): void }
@@ -55,7 +68,12 @@ export async function makeImage(kernels: readonly Kernel[]): Promise<Image> {
   cpSync(process.execPath, join(root, 'bin/node'))
   cpSync('/bin/busybox', join(root, 'bin/busybox'))
   for (const name of busyboxNames()) if (name !== 'busybox') symlinkSync('busybox', join(root, 'bin', name))
-  for (const library of librariesOf(process.execPath, addonPath)) {
+  const programs = PROGRAMS.map((name) => execFileSync('which', [name], { encoding: 'utf8' }).trim())
+  for (const program of programs) {
+    rmSync(join(root, 'bin', basename(program)), { force: true })
+    cpSync(realpathSync(program), join(root, 'bin', basename(program)))
+  }
+  for (const library of librariesOf(process.execPath, addonPath, ...programs)) {
     mkdirSync(join(root, dirname(library)), { recursive: true })
     copyFileSync(library, join(root, library))
   }

@@ -20,6 +20,7 @@ export const METRIC = {
   counter: ofKind('counter', 's'),
   updowncounter: ofKind('updowncounter', 'By'),
   gauge: ofKind('gauge', '{cpu}'),
+  histogram: { ...ofKind('histogram', 's'), bounds: [0.5, 2] },
 } as const
 
 export const HOST: Resource = { attributes: { 'host.name': 'box' }, labels: {} }

@@ -34,6 +34,7 @@ test('a row says all that an exporter needs', () => {
         resource: HOST,
         attributes: { container_id: '/docker/web', app_id: '', kind: 'some' },
         value: 1.5,
+        counts: undefined,
         startMs: 1000,
         observedMs: 10_000,
       },

@@ -82,6 +82,7 @@ function simulate(seed: number, rounds: number) {
       points.push(
         point({ subject: one.subject, name: `${receiver}.c`, value: one.kernel.get(receiver) ?? 0, resource: given }),
       )
+      points.push(histogramOf(receiver, one))
       believe(receiver, one)
       if (one.subject.endedMs !== undefined) continue
       const value = upTo(100)
@@ -90,6 +91,14 @@ function simulate(seed: number, rounds: number) {
     }
     gauges.set(receiver, alive)
     table.apply(batch(points, clock.nowMs, receiver))
+  }
+
+  /** Counts what the counter counts, and in its buckets as often and twice as often. */
+  function histogramOf(receiver: string, { subject, container, kernel }: Simulated): Point {
+    const value = kernel.get(receiver) ?? 0
+    const counts = Float64Array.of(value, 2 * value, 0)
+    const given = resources.get(container)
+    return point({ subject, name: `${receiver}.h`, value, counts, kind: 'histogram', resource: given })
   }
 
   function forget() {
@@ -131,7 +140,9 @@ function simulate(seed: number, rounds: number) {
     for (const [name, { total, subjects, toldAt }] of counters) {
       const nowAt = collections.get(name.split(' ')[0] ?? '') ?? 0
       const isTold = (subject: LivingCgroup) => subject.endedMs !== undefined || nowAt - (toldAt.get(subject) ?? 0) < 2
-      if (subjects.size === 0 || [...subjects].some(isTold)) expected.set(rowKey(name), total)
+      if (subjects.size > 0 && ![...subjects].some(isTold)) continue
+      expected.set(rowKey(name), total)
+      expected.set(rowKey(name).replace('.c ', '.h '), total)
     }
     for (const [receiver, values] of gauges) {
       for (const [name, value] of values) expected.set(`${receiver}.u ${name}`, value)
@@ -142,13 +153,14 @@ function simulate(seed: number, rounds: number) {
       assert.ok(!actual.has(key), `${key} is there once`)
       assert.ok(row.startMs <= clock.nowMs && row.observedMs <= clock.nowMs)
       actual.set(key, row.value)
+      if (row.counts) assert.deepEqual([...row.counts], [row.value, 2 * row.value, 0], key)
       if (row.metric.kind === 'counter') assert.ok(row.value >= (seen.get(key) ?? 0), `${key} went down`)
     }
     for (const [key, value] of actual) seen.set(key, value)
     assert.deepEqual(Object.fromEntries([...actual].sort()), Object.fromEntries([...expected].sort()))
     assert.equal(
       table.size,
-      [...gauges.values()].reduce((sum, { size }) => sum + size, counters.size),
+      [...gauges.values()].reduce((sum, { size }) => sum + size, 2 * counters.size),
     )
   }
 

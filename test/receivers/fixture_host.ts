@@ -5,6 +5,7 @@ import { createNoopMeter } from '@opentelemetry/api'
 import type { Cgroup, Container, Host } from '../../receivers/host/host.ts'
 import { readLayout } from '../../receivers/host/layout.ts'
 import type { Namespaces } from '../../receivers/host/namespaces.ts'
+import { createPeers } from '../../receivers/host/peers.ts'
 import type { ReceiverDefinition } from '../../receivers/receiver.ts'
 import { listeningLog } from './quiet.ts'
 
@@ -34,6 +35,7 @@ export function fixtureHost({ cgroups: root, containers, others = [], files = {}
     identity: { machineId: 'b7fd', systemUuid: '4c4c', hostname: 'fixture', kernelVersion: '6.1.0', arch: 'amd64' },
     layout: readLayout(root),
     node,
+    peers: createPeers(),
     cgroups: () => all.filter(({ endedMs }) => endedMs === undefined),
     cgroup: (id) => all.find((known) => known.id === id),
     cgroupAt: (path) => all.find((known) => known.path === path && known.endedMs === undefined),
@@ -83,7 +85,7 @@ const container = (top: Cgroup): Container => ({
 })
 
 export type Collected = {
-  /** `metric{key=value} /path` → value; no path for the node. */
+  /** `metric{key=value} /path` → value; no path for the node. Of a histogram its sum, and `metric count`. */
   readonly points: ReadonlyMap<string, number>
   readonly failures: readonly string[]
 }
@@ -109,9 +111,15 @@ export async function started<Config, Name extends string>(
         record(subject, metric, value, attributes = {}) {
           const labels = Object.entries(attributes).map(([key, label]) => `${key}=${label}`)
           const key = `${metric}${labels.length > 0 ? `{${labels.join()}}` : ''}`
-          const name = subject.kind === 'node' ? key : `${key} ${subject.path}`
+          const path = subject.kind === 'flow' ? subject.cgroup.path : subject.kind === 'cgroup' ? subject.path : ''
+          const name = path === '' ? key : `${key} ${path}`
           if (points.has(name)) throw new Error(`told twice: ${name}`)
           points.set(name, value)
+        },
+        distribution(subject, metric, sum, counts, attributes) {
+          this.record(subject, metric, sum, attributes)
+          const total = Array.from(counts).reduce((all, count) => all + count, 0)
+          this.record(subject, `${metric} count` as Name, total, attributes)
         },
         failed: (error) => failures.push(error.message),
       })

@@ -15,6 +15,11 @@ const METRICS = [
   'container_resources_cpu_delay_seconds_total',
   'container_resources_cpu_throttled_seconds_total',
 ]
+/** A round in which others used more of the CPU than this says nothing of the two, and is taken again. */
+const OTHERS = 0.1
+/** The agent and this test run on the second CPU, with the container at its limit. */
+const BESIDE_THE_LIMITED = 0.4
+const MOST_ROUNDS = 16
 const ROUNDS = process.env.LEADLINE_LONG === '1' ? 8 : 3
 
 /** Per second of wall time: CPUs used, seconds waited for a CPU, seconds held back by a quota. */
@@ -41,11 +46,14 @@ test(
     // Taken in turns, so that what else runs on this machine meets all of them alike.
     const noisy: Measured[] = []
     const polite: Measured[] = []
-    for (let round = 0; round < ROUNDS; round++) {
+    for (let tries = 0; noisy.length < ROUNDS || polite.length < ROUNDS; tries++) {
+      assert.ok(tries < MOST_ROUNDS, `others used this CPU: only ${noisy.length} and ${polite.length} rounds are ours`)
       await docker('update', '--cpu-shares', '1024', burner.id)
-      noisy.push(await measure(agent, containers))
+      const beside = await measure(agent, containers)
+      if (isOurs(beside)) noisy.push(beside)
       await docker('update', '--cpu-shares', '2', burner.id)
-      polite.push(await measure(agent, containers))
+      const alone = await measure(agent, containers)
+      if (isOurs(alone)) polite.push(alone)
     }
     const [besideNoisy, besidePolite] = [mean(noisy), mean(polite)]
     t.diagnostic('                       CPUs used   delay s/s   throttled s/s   CPU 0 busy')
@@ -78,15 +86,29 @@ test(
 /** Seconds of waiting for each second of running. */
 const waits = ({ delayed, used }: Rates) => delayed / used
 
-type Measured = { readonly sensitive: Rates; readonly burner: Rates; readonly limited: Rates; readonly busy: number }
+type Measured = {
+  readonly sensitive: Rates
+  readonly burner: Rates
+  readonly limited: Rates
+  readonly busy: number
+  readonly otherBusy: number
+}
+
+const isOurs = ({ busy, otherBusy, sensitive, burner, limited }: Measured) =>
+  busy - sensitive.used - burner.used < OTHERS && otherBusy - limited.used < BESIDE_THE_LIMITED
 
 async function measure(
   agent: Agent,
   containers: Record<'sensitive' | 'burner' | 'limited', Container>,
 ): Promise<Measured> {
-  const [before, beforeMs, busyBefore] = [await agent.scrape(), performance.now(), busyTicks()]
+  const [before, beforeMs, busyBefore, otherBefore] = [
+    await agent.scrape(),
+    performance.now(),
+    busyTicks(0),
+    busyTicks(1),
+  ]
   await sleep(SECONDS * 1000)
-  const [after, afterMs, busyAfter] = [await agent.scrape(), performance.now(), busyTicks()]
+  const [after, afterMs, busyAfter, otherAfter] = [await agent.scrape(), performance.now(), busyTicks(0), busyTicks(1)]
   const seconds = (afterMs - beforeMs) / 1000
   const rates = ({ name }: Container): Rates => {
     const rate = (metric: string) => {
@@ -105,13 +127,17 @@ async function measure(
     sensitive: rates(containers.sensitive),
     burner: rates(containers.burner),
     limited: rates(containers.limited),
-    busy: (busyAfter.busy - busyBefore.busy) / (busyAfter.all - busyBefore.all),
+    busy: share(busyBefore, busyAfter),
+    otherBusy: share(otherBefore, otherAfter),
   }
 }
 
-/** Of the first CPU, from proc_stat(5): user nice system idle iowait irq softirq steal. */
-function busyTicks(): { busy: number; all: number } {
-  const line = /^cpu0 (.*)$/m.exec(readFileSync('/proc/stat', 'latin1'))?.[1] ?? ''
+type Ticks = { readonly busy: number; readonly all: number }
+const share = (before: Ticks, after: Ticks) => (after.busy - before.busy) / (after.all - before.all)
+
+/** Of one CPU, from proc_stat(5): user nice system idle iowait irq softirq steal. */
+function busyTicks(cpu: number): Ticks {
+  const line = new RegExp(`^cpu${cpu} (.*)$`, 'm').exec(readFileSync('/proc/stat', 'latin1'))?.[1] ?? ''
   const [user = 0, nice = 0, system = 0, idle = 0, iowait = 0, irq = 0, softirq = 0] = line.split(' ').map(Number)
   const busy = user + nice + system + irq + softirq
   return { busy, all: busy + idle + iowait }
@@ -130,5 +156,6 @@ function mean(rounds: readonly Measured[]): Measured {
     burner: rates('burner'),
     limited: rates('limited'),
     busy: average(({ busy }) => busy),
+    otherBusy: average(({ otherBusy }) => otherBusy),
   }
 }

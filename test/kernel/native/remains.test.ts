@@ -9,7 +9,7 @@ import { fileURLToPath } from 'node:url'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { Worker } from 'node:worker_threads'
-import { openTaskstats } from '../../../native/index.ts'
+import { openEcho, openTaskstats } from '../../../native/index.ts'
 import { requires } from '../../requires.ts'
 import { buildLoader, heldByUs, holdAll, inTheKernel, remains } from './loader.ts'
 
@@ -54,6 +54,21 @@ test('taskstats closes its sockets, also when registering was refused', needs, (
   assert.equal(openDescriptors(), before + 2)
   taskstats.close()
   assert.equal(openDescriptors(), before)
+})
+
+test('echo closes its sockets and ends its thread', needs, () => {
+  const threads = () => readdirSync('/proc/self/task').length
+  const before = [openDescriptors(), threads()]
+  const echo = openEcho()
+  const { socket } = echo.open(4, 'raw', 1)
+  echo.open(6, 'raw', 1)
+  assert.deepEqual([openDescriptors(), threads()], [(before[0] ?? 0) + 4, (before[1] ?? 0) + 1])
+  echo.shut(socket)
+  assert.equal(openDescriptors(), (before[0] ?? 0) + 3)
+  echo.close()
+  echo.close()
+  assert.deepEqual([openDescriptors(), threads()], before)
+  assert.throws(() => echo.drain(), /closed/)
 })
 
 test('what nobody refers to any more is collected and closed', needs, async () => {

@@ -122,9 +122,11 @@ test('a receiver with an unmet need that starts nevertheless says what is missin
     receivers: [receiver('a', { needs: [need] })],
     exporters: [recorder('x')],
   })
-  const said = lines.filter(({ level }) => level === 'warn').map(({ msg, missing, fix }) => ({ msg, missing, fix }))
-  assert.deepEqual(said, [{ msg: 'a started, partly', missing: 'disk delays', fix: 'sysctl -w switch=1' }])
   await service.stop(5000)
+  // The machine may have something to say as well.
+  const own = lines.filter((line) => line.level === 'warn' && line['otelcol.component.id'] === 'a')
+  const said = own.map(({ msg, missing, fix }) => ({ msg, missing, fix }))
+  assert.deepEqual(said, [{ msg: 'a started, partly', missing: 'disk delays', fix: 'sysctl -w switch=1' }])
 })
 
 test('when no receiver can start nothing does, and everything is stopped again', async () => {

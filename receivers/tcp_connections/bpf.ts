@@ -1,0 +1,171 @@
+// The programs that count connections in the kernel (bpf/tcp_connections.bpf.c): loading, and what goes to and fro.
+import { readFileSync } from 'node:fs'
+import { type Loaded, loadWhatWorks } from '../../native/bpf.ts'
+import type { MapContent } from '../../native/index.ts'
+import { bpfPath } from '../../native/paths.ts'
+import { canonicalTree } from '../delay_accounting/bpf.ts'
+import type { CgroupLayout } from '../host/host.ts'
+import { KEY_SIZE, VALUE_SIZE } from './totals.ts'
+
+const ONLY_KEY = new Uint8Array(4)
+const AT_A_TIME = 1 << 20
+const COUNTERS = ['no_room_for_socket', 'folded', 'ring_full', 'lost', 'direction_unclear'] as const
+
+/** `passed_over`: events that the last program did not see, and only it can say that nobody did: so many at most. */
+export type Losses = Readonly<Record<(typeof COUNTERS)[number] | 'passed_over', number>>
+
+export type Counting = {
+  /** Whether living sockets can be looked at: their bytes, those that were there before us, and who listens. */
+  readonly passes: boolean
+  readonly resets: boolean
+  readonly variant: string
+  /** Looks at all sockets that a process holds. Returns struct record, end to end. */
+  pass(): Buffer
+  /** Number of the pass under way: what was measured since it began has it. */
+  readonly passNumber: number
+  totals(): MapContent
+  total(key: Uint8Array): Buffer | undefined
+  /** What is told one by one, since the last call. */
+  drain(): Buffer
+  /** Destinations (struct destination) that nobody translates. */
+  setDirect(destination: Uint8Array, isDirect: boolean): void
+  forget(keys: readonly Uint8Array[]): void
+  /** Whether a control group is in no container: whoever holds its sockets is asked then. False when there is no room. */
+  setNobody(cgroup: number, isNobody: boolean): boolean
+  /** Who holds the listening sockets of a port that somebody else made; 0: nobody else any more. */
+  setHolder(netns: number, port: number, cgroup: number): boolean
+  /** How many keys a control group has now; 0: it is gone. */
+  setQuota(cgroup: number, used: number): void
+  losses(): Losses
+  memoryBytes(): number
+  close(): void
+}
+
+export type CountingOptions = {
+  readonly layout: CgroupLayout
+  /** Whether connections to destinations of unknown class are told one by one. */
+  readonly resolve: boolean
+  readonly maxDestinations: number
+  /** Other sizes of the maps, by name. */
+  readonly mapEntries?: Readonly<Record<string, number>>
+}
+
+type Programs = Loaded<'states' | 'second' | 'last' | 'received' | 'sent' | 'pass'>
+
+/** Counting begins at once. Throws with a remedy when this kernel takes no program that sees connections. */
+export function openCounting({ layout, resolve, maxDestinations, mapEntries }: CountingOptions): Counting {
+  const { object, programs, refused }: Programs = loadWhatWorks(readFileSync(bpfPath('tcp_connections')), {
+    groups: {
+      states: ['on_state_btf', 'on_state_alone', 'on_state_raw', 'on_state_tp'],
+      // After it, in this order: each does what the kernel passed over those before it for.
+      second: ['on_state_second'],
+      last: ['on_state_last'],
+      received: ['on_reset_received_btf', 'on_reset_received_raw'],
+      sent: ['on_reset_sent_btf', 'on_reset_sent_raw'],
+      pass: ['pass_over_files'],
+    },
+    constants: { canonical_tree: canonicalTree(layout), resolve: resolve ? 1 : 0, max_destinations: maxDestinations },
+    ...(mapEntries !== undefined && { mapEntries }),
+  })
+  const { states, last, pass: iterator, received, sent } = programs
+  if (object === undefined || states === undefined) {
+    object?.close()
+    const reasons = refused.map(({ program, error }) => `${program}: ${error.message}`).join('; ')
+    throw new Error(
+      `the kernel refuses the BPF programs (${reasons}) · fix: grant CAP_BPF and CAP_PERFMON, or run as root; Linux 5.8 or newer with BTF`,
+    )
+  }
+  // Places for what does not fit must be there before the map can be full.
+  for (const kind of [3, 5]) object.update('totals', foldedKey(kind), Buffer.alloc(VALUE_SIZE))
+  let number = 1
+  countPass()
+
+  function countPass(): void {
+    const value = Buffer.alloc(4)
+    value.writeUInt32LE(number)
+    object?.update('pass', ONLY_KEY, value)
+  }
+
+  /** False when the map is full. */
+  function tryUpdate(map: string, key: Uint8Array, value: Uint8Array): boolean {
+    try {
+      object?.update(map, key, value)
+      return true
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'E2BIG') throw error
+      return false
+    }
+  }
+
+  return {
+    passes: iterator !== undefined,
+    resets: received !== undefined && sent !== undefined,
+    variant: states,
+    pass() {
+      if (iterator === undefined) return Buffer.alloc(0)
+      number++
+      countPass()
+      return object.iterate(iterator)
+    },
+    get passNumber() {
+      return number
+    },
+    totals: () => object.readMap('totals'),
+    total: (key) => object.lookup('totals', key),
+    drain() {
+      const parts: Buffer[] = []
+      for (let bytes = object.drain('records', AT_A_TIME); bytes.length > 0; ) {
+        parts.push(bytes)
+        bytes = object.drain('records', AT_A_TIME)
+      }
+      return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
+    },
+    setDirect(destination, isDirect) {
+      if (isDirect) object.update('direct', destination, DIRECT)
+      else object.remove('direct', destination)
+    },
+    forget(keys) {
+      if (keys.length > 0) object.remove('totals', Buffer.concat(keys))
+    },
+    setNobody(cgroup, isNobody) {
+      if (isNobody) return tryUpdate('nobody', u64(cgroup), u64(1))
+      object.remove('nobody', u64(cgroup))
+      return true
+    },
+    setHolder(netns, port, cgroup) {
+      const key = Buffer.alloc(8)
+      key.writeUInt32LE(netns, 0)
+      key.writeUInt32LE(port, 4)
+      if (cgroup !== 0) return tryUpdate('listeners', key, u64(cgroup))
+      object.remove('listeners', key)
+      return true
+    },
+    setQuota(cgroup, used) {
+      const key = u64(cgroup)
+      if (used === 0) object.remove('quotas', key)
+      else object.update('quotas', key, Uint8Array.from(new Uint8Array(new Uint32Array([used]).buffer)))
+    },
+    losses() {
+      const value = object.lookup('counters', ONLY_KEY)
+      const at = (i: number) => Number(value?.readBigUInt64LE(i * 8) ?? 0n)
+      const counted = Object.fromEntries(COUNTERS.map((name, i) => [name, at(i)])) as Losses
+      return { ...counted, passed_over: object.passedOver(last ?? states) }
+    },
+    memoryBytes: () => object.memory(),
+    close: () => object.close(),
+  }
+}
+
+function u64(value: number): Buffer {
+  const bytes = Buffer.alloc(8)
+  bytes.writeBigUInt64LE(BigInt(value))
+  return bytes
+}
+
+const DIRECT = Buffer.alloc(8, 1)
+
+function foldedKey(kind: number): Buffer {
+  const key = Buffer.alloc(KEY_SIZE)
+  key[30] = kind
+  return key
+}

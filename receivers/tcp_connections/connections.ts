@@ -1,0 +1,182 @@
+// Connections that the kernel tells of one by one, because their destination may be somebody else's: each is given to
+// the flow of who really answers. Those that nobody translates are told from then on by sums alone.
+import { addressText, unmapped } from '../host/address.ts'
+import type { Host } from '../host/host.ts'
+import type { Flows, TcpFlow } from './flows.ts'
+import type { Connection } from './records.ts'
+import {
+  bucketOf,
+  CONNECT_NS,
+  CONNECT_TIMES,
+  CONNECTS,
+  FAILED,
+  RECEIVED,
+  RESETS_RECEIVED,
+  RETRANSMITS,
+  RTT_US,
+  RTTS,
+  SENT,
+  TIMED_CONNECTS,
+} from './totals.ts'
+
+/** Who answers a connection. `actual` is undefined where nobody knows. */
+export type Answer = { readonly actual: { readonly address: string; readonly port: number } | undefined }
+
+type Known = {
+  readonly flow: TcpFlow | undefined
+  readonly localPort: number
+  readonly dialledNs: number
+  sentBytes: number
+  receivedBytes: number
+  retransmits: number
+  active: boolean
+  /** Number of the last pass that saw it; that of the pass before it was opened. */
+  pass: number
+}
+
+export type Connections = {
+  /** In the kernel's order. `answers` are of the same length. */
+  told(connections: readonly Connection[], answers: readonly Answer[]): void
+  /** What a pass found alive. `closed`: sockets whose end was told while it ran. */
+  lives(connections: readonly Connection[], answers: readonly Answer[], closed: ReadonlySet<string>): void
+  isKnown(socket: string): boolean
+  /** Ends those that a pass did not see. Only after an end was lost: some sockets are held by no process. */
+  endUnseen(): void
+  addActive(): void
+  readonly size: number
+  /** Records whose control group nobody ever knew, or that were too many to wait for its name. */
+  readonly unattributed: number
+}
+
+/** For a control group to become known. */
+const WAIT_MS = 60_000
+const MOST_WAITING = 50_000
+
+export function createConnections(host: Host, flows: Flows): Connections {
+  const known = new Map<string, Known>()
+  let waiting: { readonly told: Connection; readonly answer: Answer; readonly sinceMs: number }[] = []
+  let unattributed = 0
+  let pass = 0
+
+  function flowOf(told: Connection, { actual }: Answer): TcpFlow | undefined {
+    const cgroup = host.cgroup(told.cgroup)
+    if (cgroup === undefined) return undefined
+    const address = addressText(unmapped(told.remote))
+    return flows.of({ cgroup, netns: told.netns, incoming: false, address, port: told.remotePort, actual })
+  }
+
+  function open(told: Connection, answer: Answer): Known {
+    const flow = flowOf(told, answer)
+    if (flow !== undefined) {
+      add(flow, CONNECTS, 1)
+      if (told.connectUs !== undefined) {
+        add(flow, TIMED_CONNECTS, 1)
+        add(flow, CONNECT_NS, told.connectUs * 1000)
+        add(flow, CONNECT_TIMES + bucketOf(told.connectUs), 1)
+      }
+    }
+    const { localPort, dialledNs, active } = told
+    return { flow, localPort, dialledNs, sentBytes: 0, receivedBytes: 0, retransmits: 0, active, pass }
+  }
+
+  function settle(connection: Known, told: Connection, isEnd: boolean): void {
+    const { flow } = connection
+    const sent = told.sentBytes - connection.sentBytes
+    const received = told.receivedBytes - connection.receivedBytes
+    if (flow !== undefined) {
+      if (sent > 0) add(flow, SENT, sent)
+      if (received > 0) add(flow, RECEIVED, received)
+      if (told.retransmits > connection.retransmits) add(flow, RETRANSMITS, told.retransmits - connection.retransmits)
+      const isNew = isEnd && connection.sentBytes === 0 && connection.receivedBytes === 0
+      if (told.srttUs > 0 && (sent > 0 || received > 0 || isNew)) {
+        add(flow, RTT_US, told.srttUs)
+        add(flow, RTTS + bucketOf(told.srttUs), 1)
+        if (told.minRttUs > 0) flow.minRttUs = Math.min(flow.minRttUs ?? told.minRttUs, told.minRttUs)
+      }
+      if (isEnd && told.resetReceived) add(flow, RESETS_RECEIVED, 1)
+    }
+    connection.sentBytes = told.sentBytes
+    connection.receivedBytes = told.receivedBytes
+    connection.retransmits = told.retransmits
+    connection.active = !isEnd && told.active
+  }
+
+  function fail(told: Connection, answer: Answer): void {
+    const flow = flowOf(told, answer)
+    if (flow === undefined) return
+    add(flow, FAILED + told.failure, 1)
+    if (told.retransmits > 0) add(flow, RETRANSMITS, told.retransmits)
+  }
+
+  function take(told: Connection, answer: Answer): void {
+    if (told.event === 'failed') fail(told, answer)
+    else if (told.event === 'opened') known.set(told.socket, open(told, answer))
+    else if (told.event === 'closed') {
+      const connection = known.get(told.socket) ?? open(told, answer)
+      settle(connection, told, true)
+      known.delete(told.socket)
+    }
+  }
+
+  /** In the order they came: a control group that was just made may be known only a moment later. */
+  function takeWaiting(): void {
+    const nowMs = performance.now()
+    waiting = waiting.filter(({ told, answer, sinceMs }) => {
+      if (host.cgroup(told.cgroup) !== undefined) {
+        take(told, answer)
+        return false
+      }
+      if (nowMs - sinceMs < WAIT_MS) return true
+      unattributed++
+      return false
+    })
+  }
+
+  return {
+    told(connections, answers) {
+      if (waiting.length > 0) takeWaiting()
+      for (const [i, told] of connections.entries()) {
+        const answer = answers[i] ?? UNKNOWN
+        if (host.cgroup(told.cgroup) !== undefined) take(told, answer)
+        else if (waiting.length < MOST_WAITING) waiting.push({ told, answer, sinceMs: performance.now() })
+        else unattributed++
+      }
+    },
+    lives(connections, answers, closed) {
+      pass++
+      for (const [i, told] of connections.entries()) {
+        let connection = known.get(told.socket)
+        if (connection === undefined) {
+          // One whose control group is not known yet is seen again by the next pass.
+          if (closed.has(told.socket) || host.cgroup(told.cgroup) === undefined) continue
+          connection = open(told, answers[i] ?? UNKNOWN)
+          known.set(told.socket, connection)
+        }
+        // The socket's memory may have become another connection's meanwhile.
+        if (connection.localPort !== told.localPort || connection.dialledNs !== told.dialledNs) continue
+        connection.pass = pass
+        settle(connection, told, false)
+      }
+    },
+    isKnown: (socket) => known.has(socket),
+    endUnseen() {
+      for (const [socket, connection] of known) if (connection.pass < pass - 1) known.delete(socket)
+    },
+    addActive() {
+      for (const { flow, active } of known.values()) if (active && flow) flow.active++
+    },
+    get size() {
+      return known.size
+    },
+    get unattributed() {
+      return unattributed
+    },
+  }
+}
+
+export const UNKNOWN: Answer = { actual: undefined }
+
+function add(flow: TcpFlow, place: number, amount: number): void {
+  flow.sums[place] = (flow.sums[place] ?? 0) + amount
+  flow.lastMs = performance.now()
+}

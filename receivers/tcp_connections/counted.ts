@@ -1,0 +1,124 @@
+// Connections by BPF: sums that the kernel keeps, living sockets that a pass looks at, and what is told one by one.
+import type { Host } from '../host/host.ts'
+import type { Resolver } from './answers.ts'
+import { type CountingOptions, openCounting } from './bpf.ts'
+import { createConnections } from './connections.ts'
+import type { Flows } from './flows.ts'
+import { createHolders } from './holders.ts'
+import { createKernelSums } from './kernel_sums.ts'
+import type { Listening } from './listens.ts'
+import { type Connection, decodePass, decodeRing, RECORD_SIZE } from './records.ts'
+import type { Source } from './source.ts'
+
+/** Conntrack forgets what was reset after 10 s; asked within 100 ms none of 40 000 was missed. */
+const DRAIN_EVERY_MS = 100
+
+type Options = {
+  readonly host: Host
+  readonly flows: Flows
+  readonly forgetAfterMs: number
+  /** Undefined: who is dialled is taken for who answers. */
+  readonly resolver: Resolver | undefined
+  /** Lists what is open and who listens, where the kernel cannot make passes over descriptors (before 5.11). */
+  readonly lister: Source
+} & Omit<CountingOptions, 'layout' | 'resolve'>
+
+/** Counts from now on, and looks at once at what was there before. Throws with a remedy where BPF does not work. */
+export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...rest }: Options): Source {
+  const counting = openCounting({ ...rest, layout: host.layout, resolve: resolver !== undefined })
+  const connections = createConnections(host, flows)
+  const sums = createKernelSums({ counting, flows, host, forgetAfterMs })
+  const holders = createHolders(host, counting)
+  let damaged = 0
+  let ringFull = 0
+  let doubtfulPasses = 0
+  const draining = resolver && setInterval(drain, DRAIN_EVERY_MS).unref()
+
+  /** Sockets whose end was told. */
+  function drain(): Set<string> {
+    const bytes = counting.drain()
+    const closed = new Set<string>()
+    resolver?.follow(counting)
+    const told = [...decodeRing(bytes)]
+    damaged += bytes.length / (4 + RECORD_SIZE) - told.length
+    // What is known already, or will be in a moment, keeps its answer.
+    const opened = new Set(told.filter(({ event }) => event === 'opened').map(({ socket }) => socket))
+    const isAsked = ({ event, socket }: Connection) =>
+      event !== 'closed' || (!connections.isKnown(socket) && !opened.has(socket))
+    const answers = resolver?.answers(told, isAsked, counting) ?? []
+    connections.told(told, answers)
+    for (const { event, socket } of told) if (event === 'closed') closed.add(socket)
+    return closed
+  }
+
+  function pass(): Listening[] {
+    const bytes = counting.pass()
+    const found = [...decodePass(bytes)]
+    const closed = drain()
+    // Each once, however many descriptors there are of it.
+    const living = [...new Map(found.filter(({ event }) => event === 'lives').map((one) => [one.socket, one])).values()]
+    const isAsked = ({ socket }: Connection) => !connections.isKnown(socket) && !closed.has(socket)
+    connections.lives(living, resolver?.answers(living, isAsked, counting) ?? [], closed)
+    const lost = counting.losses().ring_full
+    // What ended untold is missing in the passes that follow.
+    if (lost > ringFull) doubtfulPasses = 3
+    if (doubtfulPasses > 0 && counting.passes) {
+      doubtfulPasses--
+      connections.endUnseen()
+    }
+    ringFull = lost
+    const listeners = found.filter(({ event }) => event === 'listens')
+    holders.seen(listeners)
+    return listeners.map(listening)
+  }
+
+  pass()
+
+  return {
+    known: { connects: true, resets: counting.resets, bytes: true },
+    async collect() {
+      const nowMs = performance.now()
+      if (!counting.passes) {
+        pass()
+        const listens = await lister.collect(flows)
+        sums.carryOver(nowMs)
+        return listens
+      }
+      const listens = pass()
+      for (const flow of flows.all()) {
+        flow.active = 0
+        flow.minRttUs = undefined
+      }
+      sums.carryOver(nowMs)
+      connections.addActive()
+      return listens
+    },
+    figures: () => ({
+      losses: {
+        ...(!counting.passes && lister.figures().losses),
+        ...counting.losses(),
+        damaged_records: damaged,
+        unknown_cgroup: sums.unattributed + connections.unattributed,
+        ...resolver?.losses(),
+      },
+      entries: { kernel_sums: sums.size, told_connections: connections.size, flows: flows.size },
+      memoryBytes: counting.memoryBytes(),
+    }),
+    close() {
+      clearInterval(draining)
+      counting.close()
+      lister.close()
+    },
+  }
+}
+
+const listening = ({ socket, netns, local, localPort, drops, holderCgroup, pid, v6only }: Connection): Listening => ({
+  socket,
+  netns,
+  local,
+  localPort,
+  bothFamilies: !v6only,
+  drops,
+  holderCgroup,
+  pid,
+})

@@ -1,0 +1,163 @@
+// Connections without BPF: what sock_diag lists in each network namespace at each collection. It knows what is open now
+// and the bytes of each, and who listens; a connection that came and went between two looks it does not know.
+
+import { addressText, isUnspecified } from '../host/address.ts'
+import type { Host } from '../host/host.ts'
+import type { Nat } from '../host/nat.ts'
+import { type DiagSocket, dumpSockets, TCP } from '../host/sockets.ts'
+import type { Flows, TcpFlow } from './flows.ts'
+import type { Listening } from './listens.ts'
+import type { Source } from './source.ts'
+import { bucketOf, RECEIVED, RETRANSMITS, RTT_US, RTTS, SENT } from './totals.ts'
+
+type Known = {
+  readonly flow: TcpFlow
+  sentBytes: number
+  receivedBytes: number
+  retransmits: number
+  /** Number of the look that saw it last. */
+  look: number
+}
+
+/** Sockets that are kept in mind; about 300 bytes each. What is above is counted as open, without its bytes. */
+const MOST = 65_536
+const OPEN = [TCP.ESTABLISHED, TCP.FIN_WAIT1, TCP.FIN_WAIT2, TCP.CLOSE_WAIT, TCP.LAST_ACK, TCP.CLOSING]
+const QUESTIONS = ([2, 10] as const).flatMap((family) => [
+  { family, states: [TCP.LISTEN] },
+  { family, states: OPEN, info: true },
+])
+
+type Options = {
+  readonly host: Host
+  readonly nat: Nat
+  /** False: only what is open and who listens, because somebody else counts bytes. */
+  readonly bytes?: boolean
+}
+
+export function openDiag({ host, nat, bytes: countsBytes = true }: Options): Source {
+  /** By cookie, which no other socket ever has. */
+  const known = new Map<number, Known>()
+  const losses = { no_room_for_socket: 0, namespace_not_readable: 0, socket_without_cgroup: 0 }
+  let look = 0
+
+  function flowOf(socket: DiagSocket, netns: number, incoming: boolean, flows: Flows): TcpFlow | undefined {
+    const cgroup = host.cgroup(socket.cgroup ?? 0)
+    if (cgroup === undefined) {
+      losses.socket_without_cgroup++
+      return undefined
+    }
+    const [bytes, port] = incoming ? [socket.source, socket.sourcePort] : [socket.destination, socket.destinationPort]
+    const address = addressText(bytes)
+    if (incoming) return flows.of({ cgroup, netns, incoming, address, port })
+    const [resolution] = nat.resolve([{ ...socket, netns }])
+    const actual =
+      resolution?.state === 'translated'
+        ? { address: addressText(resolution.address), port: resolution.port }
+        : { address, port }
+    return flows.of({ cgroup, netns, incoming, address, port, actual })
+  }
+
+  function see(socket: DiagSocket, netns: number, incoming: boolean, flows: Flows): void {
+    let before = known.get(socket.cookie)
+    if (before === undefined) {
+      const flow = flowOf(socket, netns, incoming, flows)
+      if (flow === undefined) return
+      before = { flow, sentBytes: 0, receivedBytes: 0, retransmits: 0, look }
+      if (known.size < MOST) known.set(socket.cookie, before)
+      else losses.no_room_for_socket++
+    }
+    before.look = look
+    const { flow } = before
+    // Closed by its process, it is the kernel's business alone.
+    if (socket.inode !== 0) flow.active++
+    if (countsBytes && known.get(socket.cookie) === before) settle(before, socket)
+  }
+
+  /** The namespace's descriptor is needed only until the first piece was asked for. */
+  function piecesOf(netns: number) {
+    return host.namespaces.within(netns, (namespace) => {
+      const rest = dumpSockets(namespace, QUESTIONS)
+      return { first: rest.next(), rest }
+    })
+  }
+
+  return {
+    known: { connects: false, resets: false, bytes: true },
+    async collect(flows) {
+      look++
+      for (const flow of flows.all()) {
+        flow.active = 0
+        flow.minRttUs = undefined
+      }
+      const listening: Listening[] = []
+      for (const { netns } of [...host.namespaces.living()]) {
+        const pieces = piecesOf(netns)
+        if (pieces === undefined) {
+          losses.namespace_not_readable++
+          continue
+        }
+        const listens = listensIn()
+        for (let piece = await pieces.first; !piece.done; piece = await pieces.rest.next()) {
+          const sockets = piece.value
+          for (const socket of sockets) {
+            if (socket.state === TCP.LISTEN) {
+              listens.add(socket)
+              listening.push(listeningOf(socket, netns))
+            } else see(socket, netns, listens.isServed(socket), flows)
+          }
+        }
+      }
+      for (const [cookie, { look: last }] of known) if (last !== look) known.delete(cookie)
+      return listening
+    },
+    figures: () => ({ losses: { ...losses }, entries: { told_connections: known.size }, memoryBytes: 0 }),
+    close() {},
+  }
+}
+
+function settle(before: Known, { info }: DiagSocket): void {
+  if (info === undefined) return
+  const { flow } = before
+  const add = (place: number, amount: number) => {
+    flow.sums[place] = (flow.sums[place] ?? 0) + amount
+    flow.lastMs = performance.now()
+  }
+  const sent = (info.sentBytes ?? 0) - before.sentBytes
+  const received = (info.receivedBytes ?? 0) - before.receivedBytes
+  if (sent > 0) add(SENT, sent)
+  if (received > 0) add(RECEIVED, received)
+  if (info.retransmits > before.retransmits) add(RETRANSMITS, info.retransmits - before.retransmits)
+  if (info.rttUs !== undefined && (sent > 0 || received > 0)) {
+    add(RTT_US, info.rttUs)
+    add(RTTS + bucketOf(info.rttUs), 1)
+    if (info.minRttUs !== undefined) flow.minRttUs = Math.min(flow.minRttUs ?? info.minRttUs, info.minRttUs)
+  }
+  before.sentBytes = Math.max(before.sentBytes, info.sentBytes ?? 0)
+  before.receivedBytes = Math.max(before.receivedBytes, info.receivedBytes ?? 0)
+  before.retransmits = info.retransmits
+}
+
+/** Which connections of a namespace somebody listened for: those to a port and address that is listened on. */
+function listensIn() {
+  const anywhere = new Set<number>()
+  const at = new Set<string>()
+  const key = ({ source, sourcePort }: DiagSocket) => `${addressText(source)} ${sourcePort}`
+  return {
+    add(socket: DiagSocket) {
+      if (isUnspecified(socket.source)) anywhere.add(socket.sourcePort)
+      else at.add(key(socket))
+    },
+    isServed: (socket: DiagSocket) => anywhere.has(socket.sourcePort) || at.has(key(socket)),
+  }
+}
+
+const listeningOf = (socket: DiagSocket, netns: number): Listening => ({
+  socket: String(socket.cookie),
+  netns,
+  local: socket.source,
+  localPort: socket.sourcePort,
+  bothFamilies: socket.source.length === 16 && !socket.v6only,
+  drops: undefined,
+  holderCgroup: socket.cgroup ?? 0,
+  pid: 0,
+})

@@ -1,0 +1,203 @@
+// The receiver on the real kernel, looking at connections between network namespaces of the test's own.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
+import type { TestContext } from 'node:test'
+import { metrics as api } from '@opentelemetry/api'
+import * as z from 'zod/mini'
+import { hostSettings, startHost } from '../../receivers/host/index.ts'
+import { readLayout } from '../../receivers/host/layout.ts'
+import type { Attributes, Subject } from '../../receivers/receiver.ts'
+import tcpConnections from '../../receivers/tcp_connections/index.ts'
+import type { MetricName } from '../../receivers/tcp_connections/metrics.ts'
+import { atEnd } from '../ending.ts'
+import { listeningLog } from '../receivers/quiet.ts'
+import { buildTool } from '../tools/build.ts'
+import { until } from '../until.ts'
+import type { Namespace } from './network.ts'
+
+export type Point = {
+  readonly subject: Subject
+  readonly metric: string
+  readonly value: number
+  readonly attributes: Attributes
+}
+
+export type Collected = {
+  readonly points: readonly Point[]
+  /** Sum of a metric (without `container.net.tcp.`; of a histogram `.count` for how many) over the points that carry these attributes. */
+  sum(metric: string, attributes?: Attributes): number
+  /** By who answered. */
+  answered(metric: string, destination: string): Record<string, number>
+}
+
+export type Receiver = {
+  readonly log: ReturnType<typeof listeningLog>
+  collect(): Promise<Collected>
+  /** Until it is so, for at most five seconds; then the last one. */
+  collectUntil(isSo: (collected: Collected) => boolean): Promise<Collected>
+  stop(): Promise<void>
+  /** Starts another one and stops it at once. */
+  again(): Promise<void>
+}
+
+const V2_TREE = '/sys/fs/cgroup'
+
+type Options = {
+  /** Those of the test: others run tests on this machine too, with the same addresses. All when absent. */
+  readonly inside?: readonly Namespace[]
+  /** Only what this cgroup does, wherever. */
+  readonly cgroup?: string
+  /** Taken for the namespace of the host. */
+  readonly initial?: Namespace
+  readonly config?: Readonly<Record<string, unknown>>
+}
+
+export async function startReceiver(
+  t: TestContext,
+  { inside, cgroup, initial, config = {} }: Options = {},
+): Promise<Receiver> {
+  const log = listeningLog()
+  const real = await startHost({ log, settings: z.parse(hostSettings, { docker: { endpoint: 'unix:///nowhere' } }) })
+  atEnd(t, () => real.stop())
+  const host = initial ? { ...real, namespaces: { ...real.namespaces, initial: initial.inode } } : real
+  const context = { host, log, meter: api.getMeter('test'), id: 'tcp_connections', logs: () => {} }
+  const running = await tcpConnections.start(z.parse(tcpConnections.config, config), context)
+  let stopped = false
+
+  async function stop() {
+    if (stopped) return
+    stopped = true
+    await running.stop?.()
+  }
+  atEnd(t, stop)
+
+  async function collect(): Promise<Collected> {
+    const points: Point[] = []
+    await host.refresh(1000)
+    await running.collect({
+      record(subject, metric, value, attributes = {}) {
+        const isOurs = (key: string) => inside === undefined || inside.some(({ inode }) => key.includes(` ${inode} `))
+        if (subject.kind === 'flow' && cgroup === undefined && !isOurs(subject.key)) return
+        if (cgroup !== undefined && (subject.kind !== 'flow' || subject.cgroup.path !== `/${cgroup}`)) return
+        points.push({ subject, metric: metric.replace('container.net.tcp.', ''), value, attributes })
+      },
+      distribution(subject, metric, sum, counts, attributes) {
+        this.record(subject, metric, sum, attributes)
+        const name = `${metric}.count` as MetricName
+        this.record(
+          subject,
+          name,
+          Array.from(counts).reduce((all, count) => all + count, 0),
+          attributes,
+        )
+      },
+      failed(error) {
+        throw error
+      },
+    })
+    const having = (metric: string, attributes: Attributes) =>
+      points.filter(
+        (point) =>
+          point.metric === metric &&
+          Object.entries(attributes).every(([key, value]) => point.attributes[key] === value),
+      )
+    return {
+      points,
+      sum: (metric, attributes = {}) => having(metric, attributes).reduce((sum, { value }) => sum + value, 0),
+      answered(metric, destination) {
+        const sums: Record<string, number> = {}
+        for (const { subject, value } of having(metric, { destination })) {
+          const actual = (subject.kind === 'flow' && subject.actualDestination) || 'unknown'
+          sums[actual] = (sums[actual] ?? 0) + value
+        }
+        return sums
+      },
+    }
+  }
+
+  return {
+    log,
+    collect,
+    async collectUntil(isSo) {
+      const deadlineMs = performance.now() + 5000
+      for (;;) {
+        const collected = await collect()
+        if (isSo(collected) || performance.now() > deadlineMs) return collected
+        await new Promise((resolve) => setTimeout(resolve, 100))
+      }
+    },
+    stop,
+    async again() {
+      const another = await tcpConnections.start(z.parse(tcpConnections.config, config), context)
+      await another.stop?.()
+    },
+  }
+}
+
+/** A cgroup of the v2 tree, by its name. */
+export function makeCgroup(
+  t: TestContext,
+  name = `leadline-tcp-${process.pid}-${performance.now().toFixed(0)}`,
+): string {
+  const path = `${readLayout(V2_TREE).root}/${name}`
+  mkdirSync(path)
+  atEnd(t, () => until('its last process is reaped', () => tryRemove(path)))
+  return name
+}
+
+/** Puts a process that runs into a cgroup. */
+export function move({ pid }: ChildProcess, cgroup: string): void {
+  writeFileSync(`${readLayout(V2_TREE).root}/${cgroup}/cgroup.procs`, String(pid))
+}
+
+function tryRemove(path: string): boolean {
+  try {
+    rmdirSync(path)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** As `connections`, by a process in a cgroup. `ip netns exec` hides the cgroup file systems, so that comes second. */
+export function connectionsIn(cgroup: string, { name }: Namespace, ...args: (string | number)[]): Promise<number[]> {
+  const procs = `${readLayout(V2_TREE).root}/${cgroup}/cgroup.procs`
+  const command = ['ip', 'netns', 'exec', name, buildTool('connections'), ...args.map(String)]
+  return told(
+    spawn('sh', ['-c', `echo $$ > ${procs}; exec "$@"`, 'sh', ...command], { stdio: ['ignore', 'pipe', 'inherit'] }),
+  )
+}
+
+/** Runs test/tools/connections.c in a namespace, and returns the numbers that it printed. */
+export function connections(namespace: Namespace, ...args: (string | number)[]): Promise<number[]> {
+  const child = namespace.start(buildTool('connections'), ...args.map(String))
+  return told(child)
+}
+
+/** The same for what goes on after its line: the process too. */
+export async function keeping(
+  namespace: Namespace,
+  ...args: (string | number)[]
+): Promise<{ child: ChildProcess; numbers: number[] }> {
+  const child = namespace.start(buildTool('connections'), ...args.map(String))
+  const [line] = (await once(child.stdout ?? child, 'data')) as [Buffer]
+  return { child, numbers: numbersOf(String(line)) }
+}
+
+async function told(child: ChildProcess): Promise<number[]> {
+  let text = ''
+  child.stdout?.on('data', (chunk) => {
+    text += chunk
+  })
+  await once(child, 'close')
+  return numbersOf(text)
+}
+
+const numbersOf = (text: string): number[] => text.trim().split(/\s+/).map(Number)
+
+export async function killed(child: ChildProcess): Promise<void> {
+  const closed = once(child, 'close')
+  child.kill('SIGKILL')
+  await closed
+}

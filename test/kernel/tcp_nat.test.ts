@@ -1,0 +1,131 @@
+// A service's address and the servers behind it: every connection is given to the server that answered, by what the
+// rules of iptables and nftables counted themselves.
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { requires } from '../requires.ts'
+import { clientRouterServer, inside, type Namespace } from './network.ts'
+import { connections, keeping, killed, startReceiver } from './tcp.ts'
+
+const needs = requires('root', 'addon', 'bpf')
+/** LEADLINE_LONG=1: as many as in the storm that conntrack was measured with. */
+const COUNT = process.env.LEADLINE_LONG === '1' ? 40_000 : 4000
+const SERVICE = '10.96.0.1'
+const BACK_ENDS = ['10.77.2.2:8080', '10.77.2.3:8080']
+
+/** Connections that each rule sent to its back end. The first packet of a connection passes the rules, no other. */
+type Counted = () => Record<string, number>
+
+function iptables({ run }: Namespace): Counted {
+  for (const [i, backEnd] of BACK_ENDS.entries()) {
+    const last = i === BACK_ENDS.length - 1
+    const choice = last ? [] : ['-m', 'statistic', '--mode', 'random', '--probability', '0.5']
+    const rule = ['-p', 'tcp', '-d', SERVICE, '--dport', '80', ...choice, '-j', 'DNAT', '--to-destination', backEnd]
+    run('iptables', '-t', 'nat', '-A', 'PREROUTING', ...rule)
+  }
+  return () =>
+    counts(run('iptables', '-t', 'nat', '-L', 'PREROUTING', '-nvx'), /^\s*(\d+) .*to:(\S+)/gm, ([, times, to]) => [
+      to,
+      times,
+    ])
+}
+
+function nftables({ run }: Namespace): Counted {
+  run('nft', 'add table ip services; add chain ip services pre { type nat hook prerouting priority -100; }')
+  run(
+    'nft',
+    `add rule ip services pre ip daddr ${SERVICE} tcp dport 80 numgen random mod 2 == 0 counter dnat to ${BACK_ENDS[0]}`,
+  )
+  run('nft', `add rule ip services pre ip daddr ${SERVICE} tcp dport 80 counter dnat to ${BACK_ENDS[1]}`)
+  return () =>
+    counts(run('nft', 'list', 'ruleset'), /counter packets (\d+) .*dnat to (\S+)/g, ([, times, to]) => [to, times])
+}
+
+function counts(
+  text: string,
+  line: RegExp,
+  pair: (found: RegExpMatchArray) => (string | undefined)[],
+): Record<string, number> {
+  return Object.fromEntries(
+    [...text.matchAll(line)].map((found) => {
+      const [to = '', times] = pair(found)
+      return [to, Number(times)]
+    }),
+  )
+}
+
+async function service(t: TestContext, rules: (router: Namespace) => Counted) {
+  const network = clientRouterServer(t)
+  const counted = rules(network.router)
+  await keeping(network.server, 'listen', '0.0.0.0', 8080)
+  await inside(network.router, network.router.start('sleep', '600'))
+  return {
+    ...network,
+    counted,
+    start: () => startReceiver(t, { inside: [network.client, network.server], initial: network.router }),
+  }
+}
+
+for (const [name, rules] of [
+  ['iptables', iptables],
+  ['nftables', nftables],
+] as const) {
+  for (const end of ['fin', 'rst'] as const) {
+    test(
+      `${name}: ${COUNT} connections at 5000/s that end by ${end} are each with their back end`,
+      needs,
+      async (t) => {
+        const { client, counted, start } = await service(t, rules)
+        client.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=1024 65535', 'net.ipv4.tcp_tw_reuse=1')
+        const receiver = await start()
+        const [established] = await connections(client, 'storm', SERVICE, 80, COUNT, 5000, end, 10)
+        const now = await receiver.collectUntil(
+          (seen) => seen.sum('active_connections', { destination: `${SERVICE}:80` }) === 0,
+        )
+        assert.equal(established, COUNT)
+        const truth = counted()
+        assert.equal(
+          Object.values(truth).reduce((sum, times) => sum + times),
+          COUNT,
+        )
+        assert.deepEqual(now.answered('successful_connects', `${SERVICE}:80`), truth)
+        assert.equal(now.sum('bytes_sent', { destination: `${SERVICE}:80` }), 10 * COUNT)
+      },
+    )
+  }
+}
+
+test('translated connections that were there before the agent, and their end', needs, async (t) => {
+  const { client, counted, start } = await service(t, iptables)
+  const { child } = await keeping(client, 'hold', SERVICE, 80, 100, 10)
+  const receiver = await start()
+  for (let i = 0; i < 2; i++) {
+    const now = await receiver.collect()
+    assert.deepEqual(now.answered('active_connections', `${SERVICE}:80`), counted())
+    assert.equal(now.sum('bytes_sent', { destination: `${SERVICE}:80` }), 1000)
+  }
+  await killed(child)
+  const end = await receiver.collectUntil(
+    (seen) => seen.sum('active_connections', { destination: `${SERVICE}:80` }) === 0,
+  )
+  assert.equal(end.sum('active_connections', { destination: `${SERVICE}:80` }), 0)
+  assert.deepEqual(end.answered('successful_connects', `${SERVICE}:80`), counted())
+})
+
+test('a failed connect names who refused, and a rule that comes later is followed', needs, async (t) => {
+  const { client, server, router, start } = await service(t, () => () => ({}))
+  const receiver = await start()
+  const direct = '10.77.2.2:8080'
+  await connections(client, 'storm', '10.77.2.2', 8080, 500, 0, 'fin')
+  assert.deepEqual((await receiver.collect()).answered('successful_connects', direct), { [direct]: 500 })
+
+  const rule = ['PREROUTING', '-p', 'tcp', '-d', '10.77.2.2', '--dport', '8080', '-j', 'DNAT']
+  router.run('iptables', '-t', 'nat', '-A', ...rule, '--to-destination', '10.77.2.3:8081')
+  const refused = await connections(client, 'wait', '10.77.2.2', 8080, 1)
+  assert.deepEqual(refused, [111])
+  await new Promise((resolve) => setTimeout(resolve, 200)) // the first after a change may be told as before
+  await keeping(server, 'listen', '10.77.2.3', 8081)
+  await connections(client, 'storm', '10.77.2.2', 8080, 300, 0, 'rst')
+  await connections(client, 'wait', '10.77.2.2', 8080, 1)
+  const now = await receiver.collect()
+  assert.deepEqual(now.answered('successful_connects', direct), { [direct]: 500, '10.77.2.3:8081': 301 })
+})
