@@ -27,6 +27,9 @@ export function parseDuration(text: string): number | undefined {
   return whole[1] === '-' ? -ms : ms
 }
 
+/** What a timer of Node can wait. It turns longer ones into a millisecond, which is the opposite of what was meant. */
+const LONGEST_MS = 2 ** 31 - 1
+
 /** A Go duration in the file, milliseconds in the code. A bare 0 is one too, as in Go. */
 export const duration = (): z.ZodMiniType<number> =>
   z.pipe(
@@ -37,6 +40,9 @@ export const duration = (): z.ZodMiniType<number> =>
         .check(
           z.refine((text) => parseDuration(text) !== undefined, {
             error: (issue) => `expected a duration such as 10s, got ${JSON.stringify(issue.input)}`,
+          }),
+          z.refine((text) => Math.abs(parseDuration(text) ?? 0) <= LONGEST_MS, {
+            error: (issue) => `expected a duration of at most 596h, got ${JSON.stringify(issue.input)}`,
           }),
         )
         .register(z.globalRegistry, { description: 'a duration such as 10s or 1m30s' }),

@@ -4,6 +4,7 @@ import { exit } from '../../native/index.ts'
 import type { Components } from '../components.ts'
 import { placeText } from '../config/complaints.ts'
 import { type LoadedConfig, load, type Wanted } from '../config/load.ts'
+import { shortened } from '../config/sources.ts'
 import { createLogger, type RootLogger } from '../logger.ts'
 import { type Surroundings, startService } from '../service/service.ts'
 import { version } from '../version.ts'
@@ -28,7 +29,7 @@ export async function run(flags: Flags, components: Components, outside: Outside
     exit(1)
   })
 
-  const source = flags.config.length > 0 ? flags.config.join(' ') : `built-in (${wanted.configs[0]})`
+  const source = flags.config.length > 0 ? flags.config.map(shortened).join(' ') : `built-in (${wanted.configs[0]})`
   log.info('Starting leadline...', { Version: version, NumCPU: availableParallelism(), config: source })
   let service = await begin(current, log, outside)
   if (service === undefined) return 1

@@ -1,7 +1,7 @@
 // `leadline validate`: everything that is wrong with a configuration, and nothing when it is fine.
 import type { Components } from '../components.ts'
 import type { Config } from '../config/check.ts'
-import { type Complaint, inFileOrder, listed } from '../config/complaints.ts'
+import { bounded, type Complaint, inFileOrder, listed } from '../config/complaints.ts'
 import { examine } from '../config/load.ts'
 import type { Flags } from './arguments.ts'
 import type { Terminal } from './terminal.ts'
@@ -30,7 +30,7 @@ export function validate(flags: Flags, components: Components, terminal: Termina
 
 const asJson = (complaints: readonly Complaint[]) =>
   inFileOrder(complaints).map(({ place: { source, line, column }, path, message }) => {
-    return { source, line, column, path, message }
+    return { source, line, column, path, message: bounded(message) }
   })
 
 function summary({ service }: Config): string {

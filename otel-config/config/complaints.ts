@@ -11,9 +11,21 @@ export type Complaint = {
 export const placeText = ({ source, line, column }: Place): string =>
   line === undefined ? source : `${source}:${line}:${column ?? 1}`
 
-/** Keys can hold anything, terminals should not. */
+/** A key or a file that is taken for a value can be a megabyte; what is expected stands in front, the remedy behind. */
+const LONGEST_TEXT = 600
+
+/**
+ * Keys can hold anything, terminals should not: neither what moves the cursor nor what turns the direction of writing.
+ * A name and password inside an address stay out.
+ */
+export function bounded(message: string): string {
+  const text = message.replaceAll(/[\p{Cc}\p{Bidi_Control}]/gu, '?').replaceAll(/:\/\/[^/@\s"]+@/g, '://[REDACTED]@')
+  if (text.length <= LONGEST_TEXT) return text
+  return `${text.slice(0, LONGEST_TEXT - 203)}...${text.slice(-200)}`.toWellFormed()
+}
+
 export const complaintText = ({ path, message }: Complaint): string =>
-  (path === '' ? message : `${path}: ${message}`).replaceAll(/\p{Cc}/gu, '?')
+  bounded(path === '' ? message : `${path}: ${message}`)
 
 /** In the order of the files, then of their lines. */
 export function inFileOrder(complaints: readonly Complaint[]): Complaint[] {

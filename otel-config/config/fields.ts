@@ -3,6 +3,7 @@ import * as z from 'zod/mini'
 import { isSecret } from '../../receivers/schema.ts'
 import type { Complaint } from './complaints.ts'
 import { didYouMean } from './nearest.ts'
+import { tellsOfSecret } from './secrets.ts'
 import {
   type Entry,
   follow,
@@ -94,7 +95,7 @@ function complaintsOf(issue: Issue, tree: Tree, { path, written, schema, alsoKno
   const { place } = follow(written, issue.path)
   const from = found?.from === undefined ? '' : ` (the value of ${found.from.expression})`
   const message = `${withGot(issue)}${from}`
-  const isHidden = isSecret(schemaAt(schema, issue.path))
+  const isHidden = isSecret(schemaAt(schema, issue.path)) || tellsOfSecret(issue.path)
   return [{ place, path: at(issue.path), message: isHidden ? message.replace(/, got .*$/s, '') : message }]
 }
 

@@ -4,11 +4,10 @@ import type * as z from 'zod/mini'
 import { isSecret } from '../../receivers/schema.ts'
 import type { Components } from '../components.ts'
 import { schemaAt } from './fields.ts'
+import { tellsOfSecret } from './secrets.ts'
 import type { Step, Tree } from './tree.ts'
 
 const REDACTED = '[REDACTED]'
-/** Where nobody said what is secret, names do. */
-const TELLING = /(^|_)(password|passwd|secret|token|api_?key|key_pem|credentials?|authorization)$/i
 
 export type PrintOptions = { readonly format: 'yaml' | 'json'; readonly mode: 'redacted' | 'unredacted' }
 
@@ -30,7 +29,7 @@ function printable(tree: Tree, path: readonly Step[], hides: (path: readonly Ste
 }
 
 function isHidden([section, id, ...path]: readonly Step[], components: Components): boolean {
-  if (path.includes('headers') || path.some((step) => TELLING.test(String(step)))) return true
+  if (tellsOfSecret(path)) return true
   const schema = schemaOf(String(section), String(id), components)
   return schema !== undefined && isSecret(schemaAt(schema, path))
 }

@@ -1,15 +1,18 @@
 // Where configurations and the values in `${…}` come from: files, variables and text on the command line.
-import { readFileSync } from 'node:fs'
+import { closeSync, openSync, readSync } from 'node:fs'
 import { relative } from 'node:path'
 import { merge } from './merge.ts'
 import { didYouMean } from './nearest.ts'
 import { type Parsed, parseYaml, type Source } from './parse.ts'
+import { SECRET_WORD } from './secrets.ts'
 import type { Entry, Place, Tree } from './tree.ts'
 
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** The Collector's limit. */
 const MAX_SOURCES = 100
+/** More than the longest text that is read (parse.ts), in bytes. */
+const MAX_FILE_BYTES = 4 * 1024 * 1024
 const SCHEME = /^([A-Za-z][A-Za-z0-9+.-]+):(.*)$/s
 const VARIABLE = /^[a-zA-Z_][a-zA-Z0-9_]*$/
 
@@ -34,21 +37,44 @@ export function retrieve(uri: string, environment: Environment): Retrieved {
   return { error: `scheme "${scheme}" is not supported for uri "${uri}"${hint}` }
 }
 
-/** The first line of what was typed, as a name for it. */
-function shortened(uri: string): string {
-  const line = uri.split('\n', 1)[0] ?? ''
-  return line.length > 60 || line !== uri ? `${line.slice(0, 57)}...` : line
+/** The first line of what was typed, as a name for it, and nothing of what comes after the name of a secret. */
+export function shortened(typed: string): string {
+  const line = typed.split('\n', 1)[0] ?? ''
+  const secretAt = line.search(SECRET_WORD)
+  const told = secretAt < 0 ? line : line.slice(0, secretAt + line.slice(secretAt).search(/[^\w:.]|: |$/))
+  return told.length > 60 || told !== typed ? `${told.slice(0, 57)}...` : told
 }
 
 function readFile(path: string): Retrieved {
   try {
-    const bytes = readFileSync(path)
+    const bytes = readStart(path)
+    if (bytes.length > MAX_FILE_BYTES) return { error: `unable to read the file file:${path}: ${TOO_LARGE}` }
     const text = new TextDecoder('utf-8', { fatal: true }).decode(bytes)
     const near = relative(process.cwd(), path)
     return { scheme: 'file', text, name: near.startsWith('..') || near === '' ? path : near }
   } catch (error) {
     const reason = error instanceof TypeError ? 'it is not UTF-8 text' : systemReason(error)
     return { error: `unable to read the file file:${path}: ${reason}` }
+  }
+}
+
+const TOO_LARGE = 'it is larger than 4 MiB: name a configuration file'
+
+/** What `readFileSync` gives, but of a device that never ends (/dev/zero) only what shows that it is too large. */
+function readStart(path: string): Buffer {
+  const file = openSync(path, 'r')
+  try {
+    const chunks: Buffer[] = []
+    for (let length = 0; length <= MAX_FILE_BYTES; ) {
+      const chunk = Buffer.alloc(64 * 1024)
+      const count = readSync(file, chunk)
+      if (count === 0) break
+      chunks.push(chunk.subarray(0, count))
+      length += count
+    }
+    return Buffer.concat(chunks)
+  } finally {
+    closeSync(file)
   }
 }
 
@@ -95,7 +121,7 @@ export function readSources(uris: readonly string[], sets: readonly string[], en
     }
   }
   for (const [index, set] of sets.entries()) {
-    const place: Place = { source: `--set ${set}`, order: uris.length + index }
+    const place: Place = { source: `--set ${shortened(set)}`, order: uris.length + index }
     const equals = set.indexOf('=')
     if (equals <= 0) refuse(place, 'missing equal sign: write --set receivers.cgroup.timeout=5s')
     else {

@@ -1,6 +1,7 @@
 // The HTTP server before a Prometheus page. The SDK's own neither compresses, nor merges concurrent scrapes,
 // nor ends one that hangs, and answers 200 when collecting failed.
 import type { IncomingMessage, Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { promisify } from 'node:util'
 import { constants, gzip } from 'node:zlib'
 import type { Endpoint } from '../endpoint.ts'
@@ -13,6 +14,8 @@ const compress = promisify(gzip)
 const TEXT = 'text/plain; version=0.0.4; charset=utf-8'
 const PLAIN = 'text/plain; charset=utf-8'
 const MAX_CONNECTIONS = 128
+/** How often Node looks for connections that are late with their request. Its own 30 s would let them hold all of ours. */
+const CHECK_EVERY_MS = 2_000
 
 export type PageOptions = {
   readonly endpoint: Endpoint
@@ -30,6 +33,9 @@ const acceptsGzip = ({ headers }: IncomingMessage) =>
   /(?:^|,)\s*(?:gzip|\*)\s*(?:;\s*q=(?!0(?:\.0*)?\s*(?:,|$))[\d.]+)?\s*(?:,|$)/i.test(
     String(headers['accept-encoding'] ?? ''),
   )
+
+/** A request may name the whole address, `GET http://host:9464/metrics` (RFC 9112 §3.2.2). */
+const pathOf = ({ url = '' }: IncomingMessage) => url.replace(/^https?:\/\/[^/?]*/i, '').split('?', 1)[0]
 
 const within = async <T>(promise: Promise<T>, ms: number): Promise<T> => {
   let timer: NodeJS.Timeout | undefined
@@ -70,13 +76,32 @@ export async function servePage({ endpoint, page, timeoutMs, onFailure, onSucces
     text: string | Buffer,
     headers = {},
   ) {
-    const bytes = Buffer.from(text)
+    // The page is shared by all who asked for it at the same time: a copy for each would be theirs to multiply.
+    const bytes = typeof text === 'string' ? Buffer.from(text) : text
     response.writeHead(status, { 'Content-Type': PLAIN, 'Content-Length': bytes.length, ...headers })
     response.end(request.method === 'HEAD' ? undefined : bytes)
   }
 
+  /** Connections with an answer under way. */
+  const busy = new WeakSet<Socket>()
+
+  /**
+   * One request at a time on a connection. Who sends many without reading would have us keep all their answers; nobody
+   * who scrapes does (RFC 9112 §9.3.2: a connection that closes is tried again, one by one).
+   */
+  function take(request: IncomingMessage, response: ServerResponse): void {
+    const { socket } = request
+    if (busy.has(socket)) {
+      socket.destroy()
+      return
+    }
+    busy.add(socket)
+    response.once('close', () => busy.delete(socket))
+    void respond(request, response)
+  }
+
   async function respond(request: IncomingMessage, response: ServerResponse): Promise<void> {
-    const [path] = (request.url ?? '').split('?')
+    const path = pathOf(request)
     if (request.method !== 'GET' && request.method !== 'HEAD') {
       return answer(request, response, 405, 'only GET and HEAD\n', { Allow: 'GET, HEAD' })
     }
@@ -97,11 +122,16 @@ export async function servePage({ endpoint, page, timeoutMs, onFailure, onSucces
     }
   }
 
-  const server: Server = createServer({ requestTimeout: 10_000, headersTimeout: 5_000, keepAliveTimeout: 75_000 })
+  const server: Server = createServer({
+    requestTimeout: 10_000,
+    headersTimeout: 5_000,
+    keepAliveTimeout: 75_000,
+    connectionsCheckingInterval: CHECK_EVERY_MS,
+  })
   server.maxConnections = MAX_CONNECTIONS
   // Whoever reads slower than this has the kernel's buffers to drain, not our memory.
   server.setTimeout(Math.max(30_000, timeoutMs * 2))
-  server.on('request', (request, response) => void respond(request, response))
+  server.on('request', take)
   await listen(server, endpoint)
   const address = server.address()
   return {

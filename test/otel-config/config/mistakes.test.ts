@@ -410,3 +410,35 @@ test('a mistake on the command line is said with what was typed', () => {
 test('a key with control characters cannot write to the terminal', () => {
   assert.deepEqual(said(cgroup('"\\e[31mred": 1')), ['3:5 receivers::cgroup: has invalid keys: ?[31mred'])
 })
+
+test('nor can one that turns the direction of writing, or one of a megabyte fill it', () => {
+  assert.deepEqual(said(cgroup('"\\u202Ered": 1')), ['3:5 receivers::cgroup: has invalid keys: ?red'])
+  const [long = ''] = said(cgroup(`timeout: ${'x'.repeat(300_000)}`))
+  assert.ok(long.startsWith('3:5 receivers::cgroup::timeout: expected a duration') && long.length < 700, long)
+})
+
+test('a duration that no timer can wait is refused', () => {
+  assert.deepEqual(said(cgroup('timeout: 1000h')), [
+    '3:5 receivers::cgroup::timeout: expected a duration of at most 596h, got "1000h"',
+  ])
+})
+
+test('secrets that were typed or stand in an address are not repeated', () => {
+  const said = (...sets: string[]) => {
+    const wanted = { configs: ['env:FILE'], sets, environment: { FILE: FINE } }
+    return examine(wanted, components).complaints.map((one) => `${placeText(one.place)} ${complaintText(one)}`)
+  }
+  const all = [
+    ...said('exporters.otlp_grpc.headers=hunter2'),
+    ...said('exporters.otlp_grpc.headers.authorization=[hunter2]'),
+    ...said('exporters.otlp_grpc.headers={authorization: [hunter2]}'),
+    ...said('exporters.otlp_grpc.endpoint=http://me:hunter2@host:4317/x'),
+  ]
+  assert.ok(all.length >= 4)
+  assert.ok(!all.join('\n').includes('hunter2'), all.join('\n'))
+})
+
+test('a device that never ends is not read to its end', () => {
+  const [complaint] = examine({ configs: ['/dev/zero'], sets: [], environment: {} }, components).complaints
+  assert.match(complaint?.message ?? '', /larger than 4 MiB/)
+})
