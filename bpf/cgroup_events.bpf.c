@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Control groups as they are made and removed, so that one which lived a few milliseconds is known by id and path even
- * if user space never saw its directory.
+ * if user space never saw its directory. And the processes that the kernel killed for memory: where such a kill ends a
+ * container, its files are gone before anybody can read the count in them.
  */
 #include "common.bpf.h"
 
@@ -80,5 +81,39 @@ SEC("tp_btf/cgroup_rmdir")
 int BPF_PROG(on_rmdir, struct cgroup *cgroup, const char *path)
 {
 	report(cgroup, path, REMOVED);
+	return 0;
+}
+
+/* By id of the control group: processes killed for memory. */
+struct {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, __u64);
+	__type(value, __u64);
+} oom_kills SEC(".maps");
+
+static void count_kill(__u64 cgroup)
+{
+	const __u32 zero = 0;
+	const __u64 none = 0;
+	__u64 *kills, *losses;
+
+	bpf_map_update_elem(&oom_kills, &cgroup, &none, BPF_NOEXIST);
+	kills = bpf_map_lookup_elem(&oom_kills, &cgroup);
+	if (kills) {
+		__sync_fetch_and_add(kills, 1);
+		return;
+	}
+	losses = bpf_map_lookup_elem(&lost, &zero);
+	if (losses)
+		__sync_fetch_and_add(losses, 1);
+}
+
+/* mark_oom_victim() sets oom_mm (mm/oom_kill.c); the last thread of the process to exit finds nobody alive. */
+SEC("tp_btf/sched_process_exit")
+int BPF_PROG(on_victim_exit, struct task_struct *task)
+{
+	if (task->signal->oom_mm && task->signal->live.counter == 0)
+		count_kill(cgroup_of(task));
 	return 0;
 }

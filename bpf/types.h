@@ -100,9 +100,12 @@ typedef struct {
 	int counter;
 } atomic_t;
 
+struct mm_struct;
+
 struct signal_struct {
 	struct taskstats *stats;
 	atomic_t live;
+	struct mm_struct *oom_mm;
 };
 
 struct task_struct {

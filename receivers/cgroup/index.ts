@@ -8,6 +8,7 @@ import type { Cgroup } from '../host/host.ts'
 import { defineReceiver, type Output } from '../receiver.ts'
 import { watchMachine } from './machine.ts'
 import { metrics, type Name } from './metrics.ts'
+import { rememberKills } from './oom_kills.ts'
 import { createReading } from './reading.ts'
 import { type Say, sourcesOf } from './sources.ts'
 
@@ -40,6 +41,7 @@ export default defineReceiver({
     const above = createReading(sources.limits)
     const inside = createReading(sources.single)
     const readings = [whole, above, inside]
+    const kills = rememberKills(host, sources.single.length > 0)
 
     return {
       async collect(out) {
@@ -67,6 +69,7 @@ export default defineReceiver({
           // Limits alone are those of the groups above: the container itself has ended.
           if (numbers.keys().every((name) => LIMITS.has(name))) continue
           for (const [name, value] of numbers) out.record(top, name, value)
+          kills.told(top, numbers.get('container.oom_kills'))
           await takeTurns()
         }
 
@@ -76,9 +79,11 @@ export default defineReceiver({
             const numbers = new Map<Name, number>()
             inside.read(cgroup, gather(numbers, out, cgroup), complaints.add)
             for (const [name, value] of numbers) out.record(cgroup, name, value)
+            kills.told(cgroup, numbers.get('container.oom_kills'))
             await takeTurns()
           }
         }
+        for (const [cgroup, count] of kills.ofTheEnded()) out.record(cgroup, 'container.oom_kills', count)
         complaints.tell()
         for (const reading of readings) reading.sweep()
       },

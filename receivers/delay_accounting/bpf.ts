@@ -2,24 +2,10 @@
 import { readFileSync } from 'node:fs'
 import { loadWhatWorks } from '../../native/bpf.ts'
 import { bpfPath } from '../../native/paths.ts'
+import { canonicalTree } from '../host/canonical_tree.ts'
 import type { CgroupLayout } from '../host/host.ts'
 import type { DelaySource } from './source.ts'
 import { decodeCounters, decodeTotals, TOTALS_SIZE } from './totals.ts'
-
-/** `enum` in bpf/common.bpf.h. */
-const CANONICAL_TREES: Readonly<Record<string, number>> = { memory: 1, cpu: 2, cpuacct: 3, pids: 4 }
-
-/** What the programs need to know of the host's control groups: the constant `canonical_tree`. Throws with a remedy. */
-export function canonicalTree({ mode, canonicalController }: CgroupLayout): number {
-  if (mode !== 'v1') return 0
-  const tree = CANONICAL_TREES[canonicalController]
-  if (tree === undefined) {
-    throw new Error(
-      `BPF cannot tell the control groups of the hierarchy ${canonicalController} · fix: mount the controller memory, cpu, cpuacct or pids, or the v2 tree`,
-    )
-  }
-  return tree
-}
 
 const ONLY_KEY = new Uint8Array(4)
 

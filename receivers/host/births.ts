@@ -5,6 +5,7 @@ import { uptime } from 'node:os'
 import type { BpfObject } from '../../native/index.ts'
 import { bpfPath } from '../../native/paths.ts'
 import type { Logger } from '../receiver.ts'
+import { canonicalTree } from './canonical_tree.ts'
 import { decodeCgroupEvents } from './cgroup_events.ts'
 import type { CgroupTree } from './cgroups.ts'
 import type { CgroupLayout } from './host.ts'
@@ -12,6 +13,8 @@ import type { CgroupLayout } from './host.ts'
 export type Births = {
   /** Tells the tree what the kernel has told us. Cheap: the ring is memory of ours. */
   drain(): void
+  /** By id of the control group: processes that the kernel killed for memory, as of the last drain. */
+  oomKills(): ReadonlyMap<number, number>
   /** Records that did not fit into the ring, or were not what we know. */
   readonly lost: number
   stop(): void
@@ -29,14 +32,14 @@ export async function openBirths(layout: CgroupLayout, tree: CgroupTree, log: Lo
     if (!CGROUP_FILE_SYSTEMS.has(statfsSync(layout.root).type)) return undefined
     const { loadWhatWorks } = await import('../../native/bpf.ts')
     const { object, programs, refused } = loadWhatWorks(readFileSync(bpfPath('cgroup_events')), {
-      groups: { made: ['on_mkdir'], removed: ['on_rmdir'] },
-      constants: { hierarchy: hierarchyId(layout) },
+      groups: { made: ['on_mkdir'], removed: ['on_rmdir'], victims: ['on_victim_exit'] },
+      constants: { hierarchy: hierarchyId(layout), canonical_tree: canonicalTree(layout) },
     })
     if (object === undefined || programs.made === undefined || programs.removed === undefined) {
       object?.close()
       throw refused[0]?.error ?? new Error('no program was accepted')
     }
-    return follow(object, tree)
+    return follow(object, tree, programs.victims !== undefined)
   } catch (error) {
     // No loss by itself: a control group that lives for milliseconds stays without a name.
     log.debug('control groups are watched without BPF', { reason: (error as Error).message })
@@ -44,8 +47,9 @@ export async function openBirths(layout: CgroupLayout, tree: CgroupTree, log: Lo
   }
 }
 
-function follow(ring: BpfObject, tree: CgroupTree): Births {
+function follow(ring: BpfObject, tree: CgroupTree, countsVictims: boolean): Births {
   let damaged = 0
+  let victims: ReadonlyMap<number, number> = new Map()
 
   function drain(): void {
     const bootMs = Date.now() - uptime() * 1000
@@ -59,11 +63,27 @@ function follow(ring: BpfObject, tree: CgroupTree): Births {
       }
       bytes = ring.drain('cgroup_events', AT_A_TIME)
     }
+    if (countsVictims) victims = readVictims()
+  }
+
+  /** Entries of control groups that nobody remembers go. */
+  function readVictims(): Map<number, number> {
+    const { count, keys, values } = ring.readMap('oom_kills')
+    const kills = new Map<number, number>()
+    const gone: Buffer[] = []
+    for (let at = 0; at < count * 8; at += 8) {
+      const id = Number(keys.readBigUInt64LE(at))
+      kills.set(id, Number(values.readBigUInt64LE(at)))
+      if (tree.byId(id) === undefined && victims.has(id)) gone.push(keys.subarray(at, at + 8))
+    }
+    if (gone.length > 0) ring.remove('oom_kills', Buffer.concat(gone))
+    return kills
   }
   const draining = setInterval(drain, DRAIN_EVERY_MS).unref()
 
   return {
     drain,
+    oomKills: () => victims,
     get lost() {
       return damaged + Number(ring.lookup('lost', new Uint8Array(4))?.readBigUInt64LE() ?? 0n)
     },

@@ -113,6 +113,11 @@ export interface Host {
   onMembers(listener: (cgroup: Cgroup, pids: readonly number[]) => void): () => void
   /** Network namespaces, and the way into them. */
   readonly namespaces: Namespaces
+  /**
+   * By id of the control group: processes that the kernel killed for memory since we came, also where the control group
+   * is gone. Absent where BPF does not tell.
+   */
+  oomKills?(): ReadonlyMap<number, number>
   /** A file's text, or undefined when it is not there (any more). Other errors are thrown. */
   read(path: string): string | undefined
   /** What was missed or cut since the start, by what. For own telemetry. */

@@ -88,6 +88,7 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
       await Promise.race([containers.settled(), sleep(deadlineMs, undefined, { ref: false })])
     },
     onMembers: (listener) => tree.onMembers(listener),
+    oomKills: () => births?.oomKills() ?? new Map(),
     members: ({ path }) => membersOf(layout.root + path),
     proc,
     logs: {

@@ -3,7 +3,7 @@ import { readFileSync } from 'node:fs'
 import { type Loaded, loadWhatWorks } from '../../native/bpf.ts'
 import type { MapContent } from '../../native/index.ts'
 import { bpfPath } from '../../native/paths.ts'
-import { canonicalTree } from '../delay_accounting/bpf.ts'
+import { canonicalTree } from '../host/canonical_tree.ts'
 import type { CgroupLayout } from '../host/host.ts'
 import { KEY_SIZE, VALUE_SIZE } from './totals.ts'
 

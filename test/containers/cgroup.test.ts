@@ -123,6 +123,29 @@ test(
 )
 
 test(
+  'a kill that ends the container is counted, though its files are gone with it',
+  requires('root', 'addon', 'docker', 'bpf'),
+  async (t) => {
+    const { docker, collect } = await setUp(t)
+    const flags = ['--memory', '16m', '--memory-swap', '16m']
+    const box = await docker.run('oom', {
+      flags,
+      command: ['dd', 'if=/dev/zero', 'of=/dev/null', 'bs=128M', 'count=1'],
+    })
+    await until('Docker says so', async () => {
+      return (
+        (await docker.docker('inspect', '--format', '{{.State.OOMKilled}} {{.State.Running}}', box.id)) === 'true false'
+      )
+    })
+    const told = await until('it is counted', async () => {
+      const told = await collect(box)
+      return told.get('container.oom_kills') ? told : undefined
+    })
+    assert.equal(told.get('container.oom_kills'), 1)
+  },
+)
+
+test(
   'bytes written past the page cache are those that dd says it wrote',
   requires('root', 'addon', 'docker'),
   async (t) => {
