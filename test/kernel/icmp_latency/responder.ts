@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { TestContext } from 'node:test'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { atEnd } from '../../ending.ts'
 import { buildTool } from '../../tools/build.ts'
 import { until } from '../../until.ts'
@@ -78,15 +79,15 @@ export async function startTcpdump(
   }
 }
 
-/** What it has not come to yet when it is interrupted, tcpdump does not write. */
+/** What it has not come to yet when it is interrupted, tcpdump does not write. Where packets go on, it has had its time. */
 async function written(file: string): Promise<void> {
-  let size = -1
-  const hasGrown = () => {
-    const before = size
-    size = statSync(file).size
-    return size > before
+  let before = -1
+  for (let looks = 0; looks < 5; looks++) {
+    const { size } = statSync(file)
+    if (size === before) return
+    before = size
+    await sleep(700)
   }
-  await until('tcpdump has written all', () => !hasGrown(), { everyMs: 700, deadlineMs: 60_000 })
 }
 
 function existsWithHeader(file: string): boolean {
