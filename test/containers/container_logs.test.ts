@@ -1,6 +1,6 @@
 // Real Docker containers write numbered lines; every number reaches the consumer once, whatever happens to files and agent.
 import assert from 'node:assert/strict'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -120,8 +120,10 @@ test(
     const ledger = ledgerOf(t)
     const command = ['sh', '-c', 'log_writer 998 0; until [ -e /go ]; do usleep 20000; done; log_writer 5 0; sleep 100']
     const box = await docker.run('old', { command })
-    const hasWritten = async () => (await docker.docker('logs', '--tail', '1', box.id)).includes('seq=997')
-    await until('it has written', hasWritten, { deadlineMs: 60_000 })
+    const file = await docker.docker('inspect', '--format', '{{.LogPath}}', box.id)
+    // The daemon reads stdout and stderr each by itself: the last line of one may come after the last of the other.
+    const hasWritten = () => ['seq=994 ', 'seq=997 '].every((line) => readFileSync(file, 'utf8').includes(line))
+    await until('both streams are written to their ends', hasWritten, { deadlineMs: 60_000 })
     await ledger.start()
     await sleep(1500)
     assert.equal(ledger.seen(box), undefined)
