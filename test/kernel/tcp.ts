@@ -37,7 +37,7 @@ export type Receiver = {
   /** Until it is so, for at most five seconds; then the last one. */
   collectUntil(isSo: (collected: Collected) => boolean): Promise<Collected>
   stop(): Promise<void>
-  /** Starts another one and stops it at once. */
+  /** Starts another one, which looks once, and stops it. */
   again(): Promise<void>
 }
 
@@ -130,6 +130,13 @@ export async function startReceiver(
     stop,
     async again() {
       const another = await tcpConnections.start(z.parse(tcpConnections.config, config), context)
+      await another.collect({
+        record() {},
+        distribution() {},
+        failed(error) {
+          throw error
+        },
+      })
       await another.stop?.()
     },
   }
