@@ -35,7 +35,7 @@ export async function watchConntrack(namespace: Namespace): Promise<ConntrackEve
   await until('conntrack listens', isHeard)
   return {
     async counted(count) {
-      await until(`conntrack has told of ${count}`, () => total >= count).catch(() => {})
+      await until(`conntrack has told of ${count}`, () => total >= count, { deadlineMs: 60_000 }).catch(() => {})
       const closed = once(child, 'close')
       child.kill('SIGINT')
       await closed

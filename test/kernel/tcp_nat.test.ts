@@ -1,12 +1,13 @@
 // A service's address and the servers behind it: every connection is given to the server that answered, by what the
-// rules of iptables and nftables counted themselves.
+// rules of iptables and nftables counted themselves and by what `conntrack` says.
 import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { requires } from '../requires.ts'
+import { watchConntrack } from './conntrack_events.ts'
 import { clientRouterServer, inside, type Namespace } from './network.ts'
 import { connections, keeping, killed, startReceiver } from './tcp.ts'
 
-const needs = requires('root', 'addon', 'bpf')
+const needs = requires('root', 'addon', 'bpf', 'netfilter')
 /** LEADLINE_LONG=1: as many as in the storm that conntrack was measured with. */
 const COUNT = process.env.LEADLINE_LONG === '1' ? 40_000 : 4000
 const SERVICE = '10.96.0.1'
@@ -74,8 +75,9 @@ for (const [name, rules] of [
       `${name}: ${COUNT} connections at 5000/s that end by ${end} are each with their back end`,
       needs,
       async (t) => {
-        const { client, counted, start } = await service(t, rules)
+        const { client, router, counted, start } = await service(t, rules)
         client.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=1024 65535', 'net.ipv4.tcp_tw_reuse=1')
+        const events = await watchConntrack(router)
         const receiver = await start()
         const [established] = await connections(client, 'storm', SERVICE, 80, COUNT, 5000, end, 10)
         const now = await receiver.collectUntil(
@@ -87,6 +89,7 @@ for (const [name, rules] of [
           Object.values(truth).reduce((sum, times) => sum + times),
           COUNT,
         )
+        assert.deepEqual(await events.counted(COUNT), truth)
         assert.deepEqual(now.answered('successful_connects', `${SERVICE}:80`), truth)
         assert.equal(now.sum('bytes_sent', { destination: `${SERVICE}:80` }), 10 * COUNT)
       },
