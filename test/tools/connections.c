@@ -2,8 +2,9 @@
 //   listen ADDRESS PORT [BACKLOG]       accepts for ever, reads all, closes when the other side does; with BACKLOG: never accepts
 //   activated - -                       the same for the listening socket that it was started with, descriptor 3 (sd_listen_fds(3))
 //   slam ADDRESS PORT                   accepts for ever and resets each at once
-//   storm ADDRESS PORT COUNT RATE HOW [BYTES]   dials COUNT times, RATE per second (0: as fast as it can);
-//                                       HOW fin, rst: how each is closed; BYTES are sent first.
+//   storm ADDRESS PORT COUNT RATE HOW [BYTES [FROM]]   dials COUNT times, RATE per second (0: as fast as it can);
+//                                       HOW fin, rst: how each is closed; BYTES are sent first; from the source ports
+//                                       FROM, FROM + 1, … (IPv4), which the kernel chooses otherwise.
 //                                       Prints "established failed sentBytes mean-ns" of what it saw itself
 //   fork ADDRESS PORT COUNT RATE        the same, each by a process of its own that exits at once
 //   hold ADDRESS PORT COUNT [BYTES]     keeps COUNT open until it is killed
@@ -66,6 +67,9 @@ static long long now_ns(void)
 	return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+/* Source port of the next; 0: the kernel's choice. */
+static int from_port;
+
 static int dial(int flags)
 {
 	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
@@ -73,6 +77,16 @@ static int dial(int flags)
 	if (fd < 0) {
 		perror("socket");
 		exit(1);
+	}
+	if (from_port) {
+		struct sockaddr_in from = { .sin_family = AF_INET, .sin_port = htons(from_port++) };
+		int one = 1;
+
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		if (bind(fd, (void *)&from, sizeof(from)) < 0) {
+			perror("bind");
+			exit(1);
+		}
 	}
 	if (connect(fd, (void *)&address, address_size) < 0 && errno != EINPROGRESS) {
 		int error = errno;
@@ -445,6 +459,7 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(what, "slam"))
 		slam();
+	from_port = !strcmp(what, "storm") && argc > 8 ? atoi(argv[8]) : 0;
 	if (!strcmp(what, "storm"))
 		return storm(count, atol(argv[5]), argv[6], argc > 7 ? atol(argv[7]) : 0);
 	if (!strcmp(what, "fork"))
