@@ -1,8 +1,9 @@
 // What it costs to count connections: the applications' latency and CPU for each, with the agent and without, in turns;
-// and the agent's own CPU and memory. The generator talks between two network namespaces of its own. Needs root.
-import { execFileSync, spawn } from 'node:child_process'
+// the agent's own CPU and memory at rest, under load and with many open sockets; and what it counts of a storm while it
+// stands still. The generator talks between two network namespaces of its own. Needs root; takes about four minutes.
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync } from 'node:fs'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { root } from '../../native/paths.ts'
@@ -13,8 +14,13 @@ import type { Row } from './index.ts'
 const ROUNDS = 3
 const SECONDS = 3
 const SETTLE_MS = 4000
+const IDLE_SECONDS = 20
+const STILL_SECONDS = 3
+const COLLECTIONS = 7
 const ADDRESS = '10.78.0.2'
 const MOST = 90_000
+/** Of one process, of which some are needed for other things. */
+const MOST_DESCRIPTORS = 15_000
 
 /** One row per rate; medians. CPU in percent of one core, memory in MiB. 0 connections per second: as fast as it can. */
 export async function run(): Promise<Row[]> {
@@ -29,9 +35,10 @@ export async function run(): Promise<Row[]> {
     await once(listener.stdout, 'data')
     const storm = (rate: number) => stormed(client, tool, listener.pid ?? 0, rate)
     await storm(0)
-    const rows: Row[] = []
+    const rows: Row[] = [await idle()]
     for (const rate of [1000, 10_000, 0]) rows.push(await measure(rate, storm))
-    rows.push(await holding(client, tool))
+    for (const rate of [10_000, 0]) rows.push(await standing(rate, storm))
+    for (const sockets of [10_000, 50_000]) rows.push(await holding(sockets, client, server, tool))
     listener.kill('SIGKILL')
     return rows
   } finally {
@@ -83,8 +90,7 @@ async function stormed(client: string, tool: string, server: number, rate: numbe
 async function measure(rate: number, storm: (rate: number) => Promise<Storm>): Promise<Row> {
   const without: Storm[] = []
   const beside: (Storm & { readonly agentCpu: number; readonly counted: number })[] = []
-  let memory = { rssBytes: 0, anonBytes: 0, fileBytes: 0 }
-  let bpfBytes = 0
+  let memory: Row = {}
   for (let round = 0; round < ROUNDS; round++) {
     without.push(await storm(rate))
     const agent = await launchSettled()
@@ -95,49 +101,111 @@ async function measure(rate: number, storm: (rate: number) => Promise<Storm>): P
       await sleep(Math.max(0, SECONDS * 1000 - (performance.now() - startMs)))
       const agentCpu = (100 * (cpuSeconds(agent.pid) - before)) / ((performance.now() - startMs) / 1000)
       beside.push({ ...result, agentCpu, counted: await countedBy(agent) })
-      memory = agent.memory()
-      bpfBytes = mapBytes(agent.pid)
+      memory = memoryOf(agent)
     } finally {
       await agent.stop()
     }
   }
   const of = <T>(all: readonly T[], what: (one: T) => number) => median(all.map(what))
   return {
+    what: rate === 0 ? 'as fast as it can' : `${rate} connections/s`,
     'connections/s': Math.round(of(beside, ({ perSecond }) => perSecond)),
     'without /s': Math.round(of(without, ({ perSecond }) => perSecond)),
     'connect µs': round2(of(beside, ({ latencyUs }) => latencyUs)),
     'without µs': round2(of(without, ({ latencyUs }) => latencyUs)),
     'apps CPU µs': round2(of(beside, ({ cpuUs }) => cpuUs)),
     'without CPU µs': round2(of(without, ({ cpuUs }) => cpuUs)),
+    'added CPU µs': round2(of(beside, ({ cpuUs }) => cpuUs) - of(without, ({ cpuUs }) => cpuUs)),
     'agent CPU %': round2(of(beside, ({ agentCpu }) => agentCpu)),
     made: beside.reduce((sum, { made }) => sum + made, 0),
     counted: beside.reduce((sum, { counted }) => sum + counted, 0),
-    'RSS MiB': mib(memory.rssBytes),
-    'anon MiB': mib(memory.anonBytes),
-    'BPF MiB': mib(bpfBytes),
+    ...memory,
   }
 }
 
-/** How long a scrape takes that looks at many open sockets: both ends of each are on this machine. */
-async function holding(client: string, tool: string): Promise<Row> {
-  const child = spawn('ip', ['netns', 'exec', client, tool, 'hold', ADDRESS, '7000', '15000'], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
-  await once(child.stdout, 'data')
+async function idle(): Promise<Row> {
+  const agent = await launchSettled()
+  try {
+    const before = cpuSeconds(agent.pid)
+    await sleep(IDLE_SECONDS * 1000)
+    const agentCpu = (100 * (cpuSeconds(agent.pid) - before)) / IDLE_SECONDS
+    return { what: 'no connections', 'agent CPU %': round2(agentCpu), ...memoryOf(agent) }
+  } finally {
+    await agent.stop()
+  }
+}
+
+/** A storm of which the agent sleeps through three seconds, with all its threads. */
+async function standing(rate: number, storm: (rate: number) => Promise<Storm>): Promise<Row> {
+  const agent = await launchSettled()
+  try {
+    process.kill(agent.pid, 'SIGSTOP')
+    const running = storm(rate)
+    await sleep(STILL_SECONDS * 1000)
+    process.kill(agent.pid, 'SIGCONT')
+    const { made, perSecond } = await running
+    return {
+      what: `agent stopped for ${STILL_SECONDS} s`,
+      'connections/s': Math.round(perSecond),
+      made,
+      counted: await countedBy(agent),
+      ...memoryOf(agent),
+    }
+  } finally {
+    process.kill(agent.pid, 'SIGCONT')
+    await agent.stop()
+  }
+}
+
+/** What a collection costs that looks at many open sockets: both ends of each connection are on this machine. */
+async function holding(sockets: number, client: string, server: string, tool: string): Promise<Row> {
+  const started: ChildProcess[] = []
+  const start = async (name: string, ...args: string[]) => {
+    const child = spawn('ip', ['netns', 'exec', name, tool, ...args], { stdio: ['ignore', 'pipe', 'inherit'] })
+    started.push(child)
+    const [line] = (await once(child.stdout, 'data')) as [Buffer]
+    return Number(line)
+  }
+  let open = 0
+  for (let port = 7001; open < sockets / 2; port++) {
+    await start(server, 'listen', ADDRESS, String(port))
+    const wanted = Math.min(MOST_DESCRIPTORS, sockets / 2 - open)
+    const held = await start(client, 'hold', ADDRESS, String(port), String(wanted))
+    if (held !== wanted) throw new Error(`${held} of ${wanted} connections could be held open`)
+    open += held
+  }
   const agent = await launchSettled()
   try {
     await agent.scrape()
     const times: number[] = []
-    for (let i = 0; i < 5; i++) {
+    const before = cpuSeconds(agent.pid)
+    for (let i = 0; i < COLLECTIONS; i++) {
       const startMs = performance.now()
       await agent.scrape()
       times.push(performance.now() - startMs)
     }
-    return { 'open sockets': 30_000, 'scrape ms': round2(median(times)), 'RSS MiB': mib(agent.memory().rssBytes) }
+    const cpuMs = (1000 * (cpuSeconds(agent.pid) - before)) / COLLECTIONS
+    return {
+      what: `${sockets} open sockets`,
+      'collection ms': round2(median(times)),
+      'collection CPU ms': round2(cpuMs),
+      made: open,
+      counted: await activeBy(agent),
+      ...memoryOf(agent),
+    }
   } finally {
     await agent.stop()
-    child.kill('SIGKILL')
+    for (const child of started) child.kill('SIGKILL')
+    await Promise.all(started.map((child) => child.exitCode ?? child.signalCode ?? once(child, 'exit')))
   }
+}
+
+async function activeBy(agent: Agent): Promise<number> {
+  const page = await agent.scrape()
+  return page
+    .all('container_net_tcp_active_connections')
+    .filter(({ labels }) => labels.destination?.startsWith(`${ADDRESS}:`))
+    .reduce((sum, { value }) => sum + value, 0)
 }
 
 async function countedBy(agent: Agent): Promise<number> {
@@ -145,19 +213,36 @@ async function countedBy(agent: Agent): Promise<number> {
   return page.value('container_net_tcp_successful_connects_total', { destination: `${ADDRESS}:7000` }) ?? 0
 }
 
-/** As it ships, and when the work of its start is done. */
+/** As otel-config/bin/leadline starts it, and when the work of its start is done. */
 async function launchSettled(): Promise<Agent> {
-  const main = join(root, 'otel-config/build/leadline.cjs')
-  const agent = await launchAgent({ main, receivers: { tcp_connections: {} }, processors: { nat_resolution: {} } })
+  const agent = await launchAgent({
+    main: join(root, 'otel-config/build/leadline.cjs'),
+    nodeFlags: ['--max-semi-space-size=1'],
+    env: { MALLOC_ARENA_MAX: '1' },
+    receivers: { tcp_connections: {} },
+    processors: { nat_resolution: {} },
+  })
   await sleep(SETTLE_MS)
   return agent
 }
 
-/** User and system time of a process. */
+/** All threads' of a process, in nanoseconds as the scheduler counts them: ticks miss what runs between them. */
 function cpuSeconds(pid: number): number {
-  const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-  return (Number(fields[11]) + Number(fields[12])) / 100
+  let ns = 0
+  for (const task of readdirSync(`/proc/${pid}/task`)) {
+    ns += Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0])
+  }
+  return ns / 1e9
+}
+
+function memoryOf(agent: Agent): Row {
+  const { rssBytes, anonBytes, fileBytes } = agent.memory()
+  return {
+    'RSS MiB': mib(rssBytes),
+    'anon MiB': mib(anonBytes),
+    'file MiB': mib(fileBytes),
+    'BPF MiB': mib(mapBytes(agent.pid)),
+  }
 }
 
 /** Kernel memory of the maps that a process holds. */

@@ -11,7 +11,7 @@ import { connectionsIn, keeping, makeCgroup } from '../kernel/tcp.ts'
 import { requires } from '../requires.ts'
 
 const DESTINATIONS = 100_000
-const AGAIN = 40_000
+const AGAIN = 20_000
 /** What one control group may have by default, and the one that stands for the rest. */
 const MOST = 2000 + 1
 /** With some fifty thousand samples on the page: 2000 destinations with two histograms each. Without a bound it would be a gigabyte. */
