@@ -18,11 +18,21 @@ export type Arrived = {
   readonly unit: string
   readonly kind: 'counter' | 'updowncounter' | 'gauge' | 'histogram'
   readonly attributes: Readonly<Record<string, string>>
+  /** NaN for a histogram. */
   readonly value: number
+  /** Only of a histogram. `counts` has one more than `bounds`. */
+  readonly buckets: Buckets | undefined
   readonly startNs: bigint
   readonly timeNs: bigint
   /** Number of the export in which it came. */
   readonly request: number
+}
+
+export type Buckets = {
+  readonly count: number
+  readonly sum: number
+  readonly bounds: readonly number[]
+  readonly counts: readonly number[]
 }
 
 export type Collector = {
@@ -130,6 +140,11 @@ type NumberPoint = {
   readonly timeUnixNano: string
   readonly asDouble?: number
   readonly asInt?: string
+  /** These four of a HistogramDataPoint. */
+  readonly count?: string
+  readonly sum?: number
+  readonly explicitBounds?: readonly number[]
+  readonly bucketCounts?: readonly string[]
 }
 type Data = {
   readonly dataPoints: readonly NumberPoint[]
@@ -155,6 +170,13 @@ type Export = {
 const plain = (attributes: readonly KeyValue[] = []) =>
   Object.fromEntries(attributes.map(({ key, value }) => [key, String(Object.values(value)[0])]))
 
+const bucketsOf = ({ count = '0', sum = 0, explicitBounds = [], bucketCounts = [] }: NumberPoint): Buckets => ({
+  count: Number(count),
+  sum,
+  bounds: explicitBounds,
+  counts: bucketCounts.map(Number),
+})
+
 const CUMULATIVE = 2
 
 function pointsOf({ resourceMetrics }: Export, request: number): Arrived[] {
@@ -175,6 +197,7 @@ function pointsOf({ resourceMetrics }: Export, request: number): Arrived[] {
               kind,
               attributes: plain(one.attributes),
               value: one.asDouble ?? Number(one.asInt ?? Number.NaN),
+              buckets: histogram && bucketsOf(one),
               startNs: BigInt(one.startTimeUnixNano ?? '0'),
               timeNs: BigInt(one.timeUnixNano),
               request,
