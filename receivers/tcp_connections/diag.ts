@@ -5,6 +5,7 @@ import { addressText, isUnspecified } from '../host/address.ts'
 import type { Host } from '../host/host.ts'
 import type { Nat } from '../host/nat.ts'
 import { type DiagSocket, dumpSockets, TCP } from '../host/sockets.ts'
+import type { Logger } from '../receiver.ts'
 import type { Flows, TcpFlow } from './flows.ts'
 import type { Listening } from './listens.ts'
 import type { Source } from './source.ts'
@@ -30,15 +31,17 @@ const QUESTIONS = ([2, 10] as const).flatMap((family) => [
 type Options = {
   readonly host: Host
   readonly nat: Nat
+  readonly log: Logger
   /** False: only what is open and who listens, because somebody else counts bytes. */
   readonly bytes?: boolean
 }
 
-export function openDiag({ host, nat, bytes: countsBytes = true }: Options): Source {
+export function openDiag({ host, nat, log, bytes: countsBytes = true }: Options): Source {
   /** By cookie, which no other socket ever has. */
   const known = new Map<number, Known>()
   const losses = { no_room_for_socket: 0, namespace_not_readable: 0, socket_without_cgroup: 0 }
   let look = 0
+  let toldForbidden = false
 
   function flowOf(socket: DiagSocket, netns: number, incoming: boolean, flows: Flows): TcpFlow | undefined {
     const cgroup = host.cgroup(socket.cgroup ?? 0)
@@ -73,12 +76,24 @@ export function openDiag({ host, nat, bytes: countsBytes = true }: Options): Sou
     if (countsBytes && known.get(socket.cookie) === before) settle(before, socket)
   }
 
-  /** The namespace's descriptor is needed only until the first piece was asked for. */
-  function piecesOf(netns: number) {
-    return host.namespaces.within(netns, (namespace) => {
-      const rest = dumpSockets(namespace, QUESTIONS)
-      return { first: rest.next(), rest }
-    })
+  /** The namespace's descriptor is needed only until the first piece was asked for. Undefined: it cannot be looked into. */
+  async function piecesOf(netns: number) {
+    try {
+      const asked = host.namespaces.within(netns, (namespace) => {
+        const rest = dumpSockets(namespace, QUESTIONS)
+        return { first: rest.next(), rest }
+      })
+      return asked && { first: await asked.first, rest: asked.rest }
+    } catch (error) {
+      const { code, message } = error as NodeJS.ErrnoException
+      if (code !== 'EPERM') throw error
+      if (!toldForbidden) {
+        const fix = 'grant CAP_SYS_ADMIN, or run as root'
+        log.warn('connections in the network namespaces of containers cannot be listed', { reason: message, fix })
+      }
+      toldForbidden = true
+      return undefined
+    }
   }
 
   return {
@@ -91,13 +106,13 @@ export function openDiag({ host, nat, bytes: countsBytes = true }: Options): Sou
       }
       const listening: Listening[] = []
       for (const { netns } of [...host.namespaces.living()]) {
-        const pieces = piecesOf(netns)
+        const pieces = await piecesOf(netns)
         if (pieces === undefined) {
           losses.namespace_not_readable++
           continue
         }
         const listens = listensIn()
-        for (let piece = await pieces.first; !piece.done; piece = await pieces.rest.next()) {
+        for (let piece = pieces.first; !piece.done; piece = await pieces.rest.next()) {
           const sockets = piece.value
           for (const socket of sockets) {
             if (socket.state === TCP.LISTEN) {

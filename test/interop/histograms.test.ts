@@ -22,8 +22,11 @@ function onPage(page: Page, name: string, labels: Readonly<Record<string, string
   return { counts: upTo.map((count, i) => count - (upTo[i - 1] ?? 0)), sum: page.value(`${name}_sum`, labels) }
 }
 
-test('histograms arrive whole', // The first build of the Collector on a machine takes minutes.
-{ timeout: 900_000, ...requires('root', 'addon', 'docker', 'bpf', 'go') }, async (t) => {
+test('histograms arrive whole', {
+  // The first build of the Collector on a machine takes minutes.
+  timeout: 900_000,
+  ...requires('root', 'addon', 'docker', 'bpf', 'go'),
+}, async (t) => {
   const port = await freePort()
   const collector = await startCollector(t, { port })
   const { docker, image, name } = await startDocker(t, 'histograms')

@@ -11,6 +11,7 @@ import { promisify } from 'node:util'
 import { type Agent, startAgent } from '../agent.ts'
 import { type Container, startDocker } from '../containers/docker.ts'
 import { atEnd } from '../ending.ts'
+import { freePort } from '../interop/ports.ts'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 
@@ -82,6 +83,47 @@ test('without BPF and taskstats, what the cgroups tell goes on', needs, async (t
   assert.match(agent.said(/\terror\t.*delay_accounting/).join('\n'), /fix.*CAP_NET_ADMIN/)
   assertSaidOnce(agent)
 })
+
+test(
+  'without permission for BPF, open connections are listed, and the log says what is not counted',
+  needs,
+  async (t) => {
+    const { docker, image, name } = await startDocker(t, 'listed')
+    const port = String(await freePort())
+    const run = async (label: string, ...command: string[]) => {
+      const given = name(label)
+      atEnd(t, () => docker('rm', '--force', given))
+      await docker('run', '--detach', '--network', 'host', '--name', given, image, 'connections', ...command)
+      return { container_id: `/docker/${given}` }
+    }
+    const server = await run('server', 'listen', '127.0.0.1', port)
+    const agent = await startAgent(t, {
+      receivers: { tcp_connections: {} },
+      processors: { container_attribution: {}, nat_resolution: {} },
+      under: without('bpf', 'perfmon', 'sys_admin'),
+    })
+    const client = await run('client', 'hold', '127.0.0.1', port, '25', '1000')
+    const address = `127.0.0.1:${port}`
+    const page = await until('they are listed', async () => {
+      const page = await agent.scrape()
+      const labels = { ...client, destination: address }
+      const isComplete =
+        page.value('container_net_tcp_active_connections', labels) === 25 &&
+        page.value('container_net_tcp_bytes_sent_total', labels) === 25_000
+      return isComplete ? page : undefined
+    })
+    assert.equal(page.value('container_net_tcp_listen_info', { ...server, listen_addr: address }), 1)
+    assert.equal(page.value('container_net_tcp_inbound_active_connections', { ...server, listen_addr: address }), 25)
+    assert.equal(page.value('container_net_tcp_rtt_seconds_count', { ...client, destination: address }), 25)
+    for (const absent of ['successful_connects_total', 'failed_connects_total', 'inbound_accepts_total']) {
+      assert.deepEqual(page.all(`container_net_tcp_${absent}`), [], 'absent is better than zero')
+    }
+    const told = agent.said(/connects and failures are not counted/)
+    assert.equal(told.length, 1, agent.log())
+    assert.match(agent.said(/tcp_connections/).join('\n'), /fix.*CAP_BPF/s)
+    assertSaidOnce(agent)
+  },
+)
 
 test('on a host with cgroup v1 only, all is known by the v1 hierarchies', needs, async (t) => {
   const { run } = await startDocker(t, 'v1')
