@@ -200,17 +200,16 @@ async function holding(sockets: number, client: string, server: string, tool: st
   }
 }
 
-async function activeBy(agent: Agent): Promise<number> {
+const countedBy = (agent: Agent) => sumOf(agent, 'container_net_tcp_successful_connects_total')
+const activeBy = (agent: Agent) => sumOf(agent, 'container_net_tcp_active_connections')
+
+/** Over all who answered: what an agent that stood still could not resolve has a series of its own. */
+async function sumOf(agent: Agent, metric: string): Promise<number> {
   const page = await agent.scrape()
   return page
-    .all('container_net_tcp_active_connections')
+    .all(metric)
     .filter(({ labels }) => labels.destination?.startsWith(`${ADDRESS}:`))
     .reduce((sum, { value }) => sum + value, 0)
-}
-
-async function countedBy(agent: Agent): Promise<number> {
-  const page = await agent.scrape()
-  return page.value('container_net_tcp_successful_connects_total', { destination: `${ADDRESS}:7000` }) ?? 0
 }
 
 /** As otel-config/bin/leadline starts it, and when the work of its start is done. */
