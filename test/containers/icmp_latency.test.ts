@@ -4,47 +4,17 @@ import assert from 'node:assert/strict'
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { type Agent, startAgent } from '../agent.ts'
 import { atEnd } from '../ending.ts'
 import { requires } from '../requires.ts'
 import { buildTool } from '../tools/build.ts'
 import { until } from '../until.ts'
-import { type Container, type Docker, startDocker } from './docker.ts'
+import { type Container, startDocker } from './docker.ts'
+import { dial, ECHO_SERVER, inside, latency, makeBridge, measured, move, pidOf, SLEEPING } from './talking.ts'
 
 const needs = requires('root', 'addon', 'docker', 'ping')
 const receivers = { icmp_latency: { probe_interval: '200ms', max_probes_per_second_and_address: 50 } }
-
-async function pidOf({ docker }: Docker, { id }: Container): Promise<string> {
-  return docker('inspect', '--format', '{{.State.Pid}}', id)
-}
-
-/** Runs a command in the network namespace of a process. */
-const inside = (pid: string, command: string, ...args: string[]) =>
-  execFileSync('nsenter', ['-t', pid, '-n', command, ...args], { encoding: 'utf8', stdio: ['ignore', 'pipe', 'pipe'] })
-
-/** A bridge that is removed with the test. */
-async function makeBridge(t: TestContext, { docker, name }: Docker, label: string, subnet: string): Promise<string> {
-  const network = name(label)
-  await docker('network', 'create', '--subnet', subnet, network)
-  atEnd(t, () => docker('network', 'rm', network))
-  return network
-}
-
-async function move({ docker }: Docker, { id }: Container, network: string, address: string): Promise<void> {
-  await docker('network', 'disconnect', 'none', id)
-  await docker('network', 'connect', '--ip', address, network, id)
-}
-
-/** Talks from a container to an address for as long as it lives. */
-async function dial({ docker }: Docker, { id }: Container, address: string, port: number): Promise<void> {
-  await docker('exec', '--detach', id, 'sh', '-c', `while :; do sleep 60 | nc ${address} ${port}; done`)
-}
-
-async function latency(agent: Agent, { name }: Container, destination_ip: string): Promise<number | undefined> {
-  const page = await agent.scrape()
-  return page.value('container_net_latency_seconds', { container_id: `/docker/${name}`, destination_ip })
-}
 
 test('containers on two bridges and behind DNAT are measured to who really answers', needs, async (t) => {
   const docker = await startDocker(t, 'icmp')
@@ -52,19 +22,17 @@ test('containers on two bridges and behind DNAT are measured to who really answe
     await makeBridge(t, docker, 'first', '10.217.1.0/24'),
     await makeBridge(t, docker, 'second', '10.217.2.0/24'),
   ]
-  const serve = ['nc', '-ll', '-p', '8080', '-e', 'cat']
-  const sleeping = ['sleep', '600']
   const start = async (label: string, command: string[], network: string, address: string) => {
     const container = await docker.run(label, { command })
     await move(docker, container, network, address)
     return container
   }
   atEnd(t, () => docker.close()) // before the bridges go
-  await start('server1', serve, first, '10.217.1.10')
-  await start('server2', serve, second, '10.217.2.10')
-  const direct = await start('direct', sleeping, first, '10.217.1.20')
-  const other = await start('other', sleeping, second, '10.217.2.20')
-  const translated = await start('translated', sleeping, second, '10.217.2.21')
+  await start('server1', ECHO_SERVER, first, '10.217.1.10')
+  await start('server2', ECHO_SERVER, second, '10.217.2.10')
+  const direct = await start('direct', SLEEPING, first, '10.217.1.20')
+  const other = await start('other', SLEEPING, second, '10.217.2.20')
+  const translated = await start('translated', SLEEPING, second, '10.217.2.21')
   const rule = ['-t', 'nat', '-A', 'OUTPUT', '-d', '10.96.0.10', '-p', 'tcp', '--dport', '80', '-j', 'DNAT']
   inside(await pidOf(docker, translated), 'iptables', ...rule, '--to-destination', '10.217.2.10:8080')
 
@@ -77,10 +45,7 @@ test('containers on two bridges and behind DNAT are measured to who really answe
     [other, '10.217.2.10'],
     [translated, '10.217.2.10'],
   ] as const) {
-    const seconds = await until(`${container.name} is measured`, () => latency(agent, container, destination), {
-      deadlineMs: 40_000,
-      everyMs: 500,
-    })
+    const seconds = await measured(agent, container, destination)
     assert.ok(seconds > 0 && seconds < 0.05, `${seconds} s over a bridge`)
   }
   const page = await agent.scrape()
@@ -89,6 +54,85 @@ test('containers on two bridges and behind DNAT are measured to who really answe
     told.filter(({ container_id }) => container_id === `/docker/${container.name}`).map((one) => one.destination_ip)
   assert.deepEqual(destinations(direct), ['10.217.1.10'])
   assert.deepEqual(destinations(translated), ['10.217.2.10'], 'not the address that it dials')
+})
+
+test("through the host's DNAT, with tcp_connections beside it, it is the server that is measured", needs, async (t) => {
+  const docker = await startDocker(t, 'icmp')
+  const [first, second] = [
+    await makeBridge(t, docker, 'first', '10.217.3.0/24'),
+    await makeBridge(t, docker, 'second', '10.217.4.0/24'),
+  ]
+  atEnd(t, () => docker.close()) // before the bridges go
+  const server = await docker.run('server', { command: ECHO_SERVER })
+  await move(docker, server, first, '10.217.3.10')
+  const client = await docker.run('client', { command: SLEEPING })
+  await move(docker, client, second, '10.217.4.20')
+  // Nobody but our client comes from there, so these rules are nobody else's.
+  const service = ['-s', '10.217.4.20', '-d', '10.96.0.11', '-p', 'tcp', '--dport', '80', '-j', 'DNAT']
+  for (const rule of [
+    ['nat', 'PREROUTING', ...service, '--to-destination', '10.217.3.10:8080'],
+    // Docker keeps its networks apart, unless it is told here that they are not.
+    ['filter', 'DOCKER-USER', '-s', '10.217.4.20', '-d', '10.217.3.10', '-j', 'ACCEPT'],
+    ['filter', 'DOCKER-USER', '-s', '10.217.3.10', '-d', '10.217.4.20', '-j', 'ACCEPT'],
+  ]) {
+    const [table = '', ...rest] = rule
+    execFileSync('iptables', ['-w', '-t', table, '-I', ...rest])
+    atEnd(t, () => execFileSync('iptables', ['-w', '-t', table, '-D', ...rest]))
+  }
+
+  const agent = await startAgent(t, {
+    receivers: { icmp_latency: receivers.icmp_latency, tcp_connections: { collection_interval: '1s' } },
+    processors: { container_attribution: {}, nat_resolution: {} },
+  })
+  await dial(docker, client, '10.96.0.11', 80)
+  const startMs = performance.now()
+  const seconds = await measured(agent, client, '10.217.3.10')
+  t.diagnostic(`measured ${((performance.now() - startMs) / 1000).toFixed(1)} s after it was dialled`)
+  assert.ok(seconds > 0 && seconds < 0.05, `${seconds} s over two bridges`)
+  const page = await agent.scrape()
+  const container_id = `/docker/${client.name}`
+  const told = page.all('container_net_latency_seconds').map(({ labels }) => labels)
+  assert.deepEqual(
+    told.filter((labels) => labels.container_id === container_id).map((labels) => labels.destination_ip),
+    ['10.217.3.10'],
+    'not the address that it dials',
+  )
+  const labels = { container_id, destination: '10.96.0.11:80', actual_destination: '10.217.3.10:8080' }
+  assert.ok((page.value('container_net_tcp_successful_connects_total', labels) ?? 0) >= 1)
+})
+
+test('where ICMP is dropped, TCP tells how far it is; and IPv6 is measured as IPv4 is', needs, async (t) => {
+  const docker = await startDocker(t, 'icmp')
+  const bridge = await makeBridge(t, docker, 'both', '10.217.5.0/24', 'fd17:5::/64')
+  atEnd(t, () => docker.close())
+  const server = await docker.run('server', { command: ECHO_SERVER })
+  await move(docker, server, bridge, '10.217.5.10', 'fd17:5::10')
+  inside(await pidOf(docker, server), 'iptables', '-A', 'INPUT', '-p', 'icmp', '-j', 'DROP')
+  const client = await docker.run('client', { command: SLEEPING })
+  await move(docker, client, bridge, '10.217.5.20', 'fd17:5::20')
+  await dial(docker, client, '10.217.5.10', 8080)
+  await dial(docker, client, 'fd17:5::10', 8080)
+
+  // Alone the receiver looks at sockets itself; else it is told by the one that follows connections.
+  for (const others of [{}, { tcp_connections: { collection_interval: '1s' } }]) {
+    const agent = await startAgent(t, { receivers: { icmp_latency: receivers.icmp_latency, ...others } })
+    const container_id = `/docker/${client.name}`
+    const overIcmp = await measured(agent, client, 'fd17:5::10')
+    assert.ok(overIcmp > 0 && overIcmp < 0.05, `${overIcmp} s by ICMPv6`)
+
+    const overTcp = await measured(agent, client, '10.217.5.10', 'container_net_latency_tcp_seconds')
+    // Nothing is sent on this connection after its first line, so that its round-trip time stays what it was then.
+    const shown = inside(await pidOf(docker, client), 'ss', '-Htni', 'state', 'established', 'dst', '10.217.5.10')
+    const truth = Number(/ rtt:([\d.]+)\//.exec(shown)?.[1]) / 1000
+    t.diagnostic(`TCP: ${(overTcp * 1e6).toFixed(0)} µs, ss: ${(truth * 1e6).toFixed(0)} µs`)
+    assert.ok(Math.abs(overTcp - truth) < 2e-6, `${overTcp} against ${truth}`)
+    const lost = () => latency(agent, client, '10.217.5.10', 'container_net_probes_lost_total')
+    await until('probes are lost', async () => ((await lost()) ?? 0) >= 2, { deadlineMs: 20_000, everyMs: 500 })
+    const page = await agent.scrape()
+    const labels = { container_id, destination_ip: '10.217.5.10' }
+    assert.equal(page.value('container_net_latency_seconds', labels), undefined, 'nobody has answered')
+    await agent.stop()
+  }
 })
 
 test('equal addresses in two namespaces do not mix, nor do two agents and a ping', needs, async (t) => {
