@@ -51,8 +51,8 @@ test(
     const seconds = await measured(agent, hosts, '10.217.6.10')
     assert.ok(seconds > 0 && seconds < 0.05, `${seconds} s`)
     const refused = /cannot measure from some network namespaces.*CAP_SYS_ADMIN/
-  await until('the log says it of the other one', () => warnings(agent, refused).length > 0)
-  t.diagnostic(warnings(agent, /CAP_SYS_ADMIN/).join('\n'))
+    await until('the log says it of the other one', () => warnings(agent, refused).length > 0)
+    t.diagnostic(warnings(agent, /CAP_SYS_ADMIN/).join('\n'))
     for (const line of warnings(agent, /CAP_SYS_ADMIN/)) assert.match(line, /fix/)
     assert.equal(await latency(agent, apart, '10.217.6.10'), undefined, 'its namespace may not be entered')
     assert.deepEqual(icmpSockets(await pidOf(docker, apart)), { raw: 0, ping: 0 })
