@@ -1,17 +1,26 @@
 // The real agent and real containers: each is measured from its own network, to who really answers, and nobody is
 // disturbed by others who do the same.
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { type ChildProcess, execFileSync } from 'node:child_process'
 import { readdirSync, readFileSync, readlinkSync } from 'node:fs'
 import { test } from 'node:test'
 import { type Agent, startAgent } from '../agent.ts'
 import { atEnd } from '../ending.ts'
 import { requires } from '../requires.ts'
-import { buildTool } from '../tools/build.ts'
 import { until } from '../until.ts'
 import { type Container, startDocker } from './docker.ts'
-import { dial, ECHO_SERVER, inside, latency, makeBridge, measured, move, pidOf, SLEEPING } from './talking.ts'
+import {
+  dial,
+  ECHO_SERVER,
+  inside,
+  latency,
+  makeBridge,
+  measured,
+  move,
+  pidOf,
+  SLEEPING,
+  startResponderIn,
+} from './talking.ts'
 
 const needs = requires('root', 'addon', 'docker', 'ping')
 const receivers = { icmp_latency: { probe_interval: '200ms', max_probes_per_second_and_address: 50 } }
@@ -135,6 +144,49 @@ test('where ICMP is dropped, TCP tells how far it is; and IPv6 is measured as IP
   }
 })
 
+test('an agent whose main loop is blocked for a second measures nothing false and loses nothing', needs, async (t) => {
+  const docker = await startDocker(t, 'icmp')
+  const container = await docker.run('client', { command: SLEEPING })
+  await startResponderIn(t, docker, container, 30_000)
+  await dial(docker, container, '10.9.0.2', 80)
+  // On the signal it does nothing else for a second, and says so.
+  const block = `process.on('SIGUSR2', () => {
+    for (const untilMs = performance.now() + 1000; performance.now() < untilMs; );
+    console.error('was blocked')
+  })`
+  const nodeFlags = ['--import', `data:text/javascript,${encodeURIComponent(block)}`]
+  const often = { probe_interval: '100ms', max_probes_per_second_and_address: 50 }
+  const agent = await startAgent(t, { receivers: { icmp_latency: often }, nodeFlags })
+  await measured(agent, container, '10.9.0.2')
+  const look = async () => {
+    const page = await agent.scrape()
+    const labels = { container_id: `/docker/${container.name}`, destination_ip: '10.9.0.2' }
+    const value = (name: string, more = {}) => page.value(`container_net_${name}`, { ...labels, ...more }) ?? 0
+    return {
+      sent: value('probes_sent_total'),
+      lost: value('probes_lost_total'),
+      late: value('probes_late_total'),
+      measured: value('round_trip_seconds_count'),
+      below25: value('round_trip_seconds_bucket', { le: '0.025' }),
+      below500: value('round_trip_seconds_bucket', { le: '0.5' }),
+    }
+  }
+  for (let times = 1; times <= 3; times++) {
+    process.kill(agent.pid, 'SIGUSR2')
+    await until('it was blocked', () => agent.said(/was blocked/).length === times)
+  }
+  const before = await look()
+  const after = await until('it goes on', async () => {
+    const now = await look()
+    return now.measured >= before.measured + 10 ? now : undefined
+  })
+  t.diagnostic(JSON.stringify(after))
+  assert.deepEqual([after.lost, after.late, after.below25], [0, 0, 0])
+  // The responder is a process like any other and may have to wait, but not for what the agent was blocked.
+  assert.equal(after.below500, after.measured)
+  assert.ok(before.measured >= 20, 'it was asked and measured meanwhile')
+})
+
 test('equal addresses in two namespaces do not mix, nor do two agents and a ping', needs, async (t) => {
   const docker = await startDocker(t, 'icmp')
   const delays = { near: 2000, far: 20_000 }
@@ -143,14 +195,7 @@ test('equal addresses in two namespaces do not mix, nor do two agents and a ping
   for (const [label, delayUs] of Object.entries(delays)) {
     const container = await docker.run(label, { command: ['sleep', '600'] })
     containers.set(label, container)
-    const pid = await pidOf(docker, container)
-    const tool = buildTool('echo_responder')
-    const responder = spawn('nsenter', ['-t', pid, '-n', tool, 'tun0', `*:delay_us=${delayUs}`])
-    atEnd(t, () => responder.kill('SIGKILL'))
-    responders.push(responder)
-    await once(responder.stdout, 'data')
-    inside(pid, 'ip', 'address', 'add', '10.9.0.1/24', 'dev', 'tun0')
-    inside(pid, 'ip', 'link', 'set', 'tun0', 'up')
+    responders.push(await startResponderIn(t, docker, container, delayUs))
     await dial(docker, container, '10.9.0.2', 80)
   }
   const near = containers.get('near')

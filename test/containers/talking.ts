@@ -1,8 +1,10 @@
 // Containers on bridges that talk to somebody over TCP, and what the agent says of how far that is.
-import { execFileSync } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import type { TestContext } from 'node:test'
 import type { Agent } from '../agent.ts'
 import { atEnd } from '../ending.ts'
+import { buildTool } from '../tools/build.ts'
 import { until } from '../until.ts'
 import type { Container, Docker } from './docker.ts'
 
@@ -47,6 +49,23 @@ export async function move(
 /** Talks from a container to an address for as long as it lives. */
 export async function dial({ docker }: Docker, { id }: Container, address: string, port: number): Promise<void> {
   await docker('exec', '--detach', id, 'sh', '-c', `while :; do (echo hello; sleep 600) | nc ${address} ${port}; done`)
+}
+
+/** In the container's network everybody of 10.9.0.0/24 answers ICMP echo after that time (test/tools/echo_responder.c). */
+export async function startResponderIn(
+  t: TestContext,
+  docker: Docker,
+  container: Container,
+  delayUs: number,
+): Promise<ChildProcess> {
+  const pid = await pidOf(docker, container)
+  const tool = buildTool('echo_responder')
+  const responder = spawn('nsenter', ['-t', pid, '-n', tool, 'tun0', `*:delay_us=${delayUs}`])
+  atEnd(t, () => responder.kill('SIGKILL'))
+  await once(responder.stdout, 'data')
+  inside(pid, 'ip', 'address', 'add', '10.9.0.1/24', 'dev', 'tun0')
+  inside(pid, 'ip', 'link', 'set', 'tun0', 'up')
+  return responder
 }
 
 export async function latency(
