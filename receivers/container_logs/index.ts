@@ -80,6 +80,7 @@ export default defineReceiver({
       journal,
       errors: errors.count,
       refused: followed.refused,
+      longestTurnMs: followed.longestTurnMs,
       damagedCheckpoints: checkpoints?.damaged ?? 0,
     }))
 

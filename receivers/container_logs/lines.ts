@@ -35,10 +35,10 @@ const emptyLines = (): Lines => ({
 })
 
 export function clear(decoded: Decoded): void {
-  for (const lines of [decoded.stdout, decoded.stderr]) {
-    lines.length = 0
-    lines.count = 0
-  }
+  decoded.stdout.length = 0
+  decoded.stdout.count = 0
+  decoded.stderr.length = 0
+  decoded.stderr.count = 0
   decoded.cutBytes = 0
   decoded.damaged = 0
 }

@@ -95,7 +95,7 @@ test(
     const sum = { missing: 0, again: 0, damaged: 0 }
     for (const box of boxes) {
       const { missing, again, damaged } = faults(seen(box), LINES)
-      if (missing + damaged > 0) t.diagnostic(`${box.kind}: ${JSON.stringify({ missing, again, damaged })}`)
+      if (missing + damaged + again > 0) t.diagnostic(`${box.kind}: ${JSON.stringify({ missing, again, damaged })}`)
       sum.missing += missing
       sum.again += again
       sum.damaged += damaged
