@@ -3,6 +3,7 @@
 import type { Decoded } from '../lines.ts'
 import { NEWLINE, reserve } from '../lines.ts'
 import type { Format, FormatOptions } from './format.ts'
+import { hasAt } from './has_at.ts'
 import { holdLines, type Output } from './held.ts'
 import { lineBoundary } from './text.ts'
 import { timestampMs } from './timestamp.ts'
@@ -37,7 +38,7 @@ const ESCAPES = new Uint8Array(256)
 for (const [letter, byte] of Object.entries(ESCAPED)) ESCAPES[letter.charCodeAt(0)] = byte
 
 export function jsonFile({ maxLineBytes }: FormatOptions): Format {
-  const held = holdLines(maxLineBytes)
+  const { add, ...held } = holdLines(maxLineBytes)
 
   /**
    * Answers where the record ends, -1 when it is not whole, or not as Docker writes it. Its line is unescaped to where
@@ -97,7 +98,7 @@ export function jsonFile({ maxLineBytes }: FormatOptions): Format {
     if (end === -1 || bytes[end + 1] !== BRACE || bytes[end + 2] !== NEWLINE) return -1
     const writtenMs = timestampMs(bytes, time, end)
     const last = length - begin < WHOLE_PIECE || to[length - 1] === NEWLINE
-    held.add(output, { bytes: to, start: begin, end: length, last, writtenMs, at }, into)
+    add(output, { bytes: to, start: begin, end: length, last, writtenMs, at }, into)
     return end + 3
   }
 
@@ -110,7 +111,7 @@ export function jsonFile({ maxLineBytes }: FormatOptions): Format {
       const writtenMs = typeof time === 'string' ? Date.parse(time) : Number.NaN
       const output: Output = stream === 'stderr' ? 'stderr' : 'stdout'
       const last = text.length < WHOLE_PIECE || log.endsWith('\n')
-      held.add(output, { bytes: text, start: 0, end: text.length, last, writtenMs, at }, into)
+      add(output, { bytes: text, start: 0, end: text.length, last, writtenMs, at }, into)
     } catch {
       into.damaged++ // a crash of the machine leaves such: NUL bytes, half an object
     }
@@ -130,13 +131,10 @@ export function jsonFile({ maxLineBytes }: FormatOptions): Format {
         start = end
       }
     },
-    heldFrom: held.from,
     rest(_bytes, into) {
       into.damaged++
     },
-    flush: held.flush,
-    nextFile: held.nextFile,
-    reset: held.reset,
+    ...held,
     boundary: lineBoundary,
   }
 }
@@ -146,11 +144,6 @@ function afterTime(bytes: Buffer, at: number): number {
   if (hasAt(bytes, at, TIME)) return at + TIME.length
   const time = bytes.indexOf(TIME, at)
   return time === -1 || time > bytes.indexOf(NEWLINE, at) ? -1 : time + TIME.length
-}
-
-function hasAt(bytes: Buffer, at: number, wanted: Buffer): boolean {
-  for (let i = 0; i < wanted.length; i++) if (bytes[at + i] !== wanted[i]) return false
-  return true
 }
 
 function hex4(bytes: Buffer, at: number): number {
