@@ -257,6 +257,7 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
 
   return {
     resolve(connections) {
+      if (connections.length === 0) return []
       hear()
       const ways = connections.map(start)
       rank(ways)
