@@ -14,6 +14,7 @@ type Requirement =
   | 'go'
   | 'promtool'
   | 'stress-ng'
+  | 'socket activation'
   | 'tcpdump'
   | 'ping'
   | 'qemu'
@@ -41,6 +42,8 @@ const missing: Readonly<Record<Requirement, () => string | undefined>> = {
       : 'needs promtool (apt: prometheus)',
   'stress-ng': () =>
     spawnSync('stress-ng', ['--version'], { stdio: 'ignore' }).status === 0 ? undefined : 'needs stress-ng',
+  'socket activation': () =>
+    absentOf('systemd-socket-activate').length === 0 ? undefined : 'needs systemd-socket-activate (apt: systemd)',
   tcpdump: () => (absentOf('tcpdump').length === 0 ? undefined : 'needs tcpdump (apt: tcpdump)'),
   ping: () => (absentOf('ping').length === 0 ? undefined : 'needs ping (apt: iputils-ping)'),
   nginx: () => (existsSync('/usr/sbin/nginx') ? undefined : 'needs nginx (apt: nginx-light)'),

@@ -158,7 +158,10 @@ test(
   },
 )
 
-test('a socket that systemd made for a service is the service’s that was started with it', needs, async (t) => {
+test('a socket that systemd made for a service is the service’s that was started with it', {
+  ...needs,
+  ...requires('socket activation'),
+}, async (t) => {
   const { client, server } = clientRouterServer(t)
   const receiver = await startReceiver(t, { inside: [client, server] })
   const container = makeCgroup(t, `docker/${randomBytes(32).toString('hex')}`)
