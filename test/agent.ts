@@ -45,7 +45,7 @@ export type Agent = {
   stop(): Promise<void>
 }
 
-const READY_MS = 30_000
+const READY_MS = 90_000
 const STOP_MS = 15_000
 
 /** An agent that ends with the test, and must then end well. */

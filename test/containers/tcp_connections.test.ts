@@ -2,7 +2,9 @@
 // looks, and Docker's own DNS, which is translated in the container's namespace.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { root } from '../../native/paths.ts'
 import { type Agent, startAgent } from '../agent.ts'
 import { atEnd } from '../ending.ts'
 import { requires } from '../requires.ts'
@@ -20,6 +22,7 @@ async function started(t: TestContext) {
   atEnd(t, () => docker.docker('network', 'rm', network))
   const server = await run(t, docker, network, 'server', 'connections', 'listen', '0.0.0.0', '7000')
   const agent = await startAgent(t, {
+    main: join(root, 'otel-config/build/leadline.cjs'),
     receivers: { tcp_connections: { collection_interval: '1h' } },
     processors: { container_attribution: {}, nat_resolution: {} },
   })

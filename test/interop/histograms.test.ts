@@ -1,7 +1,9 @@
 // Round trips and handshakes of real connections, as histograms in a real OpenTelemetry Collector: whole, with the bounds
 // that the page has, as many as were made, and no longer than the client itself waited.
 import assert from 'node:assert/strict'
+import { join } from 'node:path'
 import { test } from 'node:test'
+import { root } from '../../native/paths.ts'
 import { BOUNDS_S } from '../../receivers/tcp_connections/totals.ts'
 import { startAgent } from '../agent.ts'
 import { startDocker } from '../containers/docker.ts'
@@ -46,6 +48,7 @@ test('histograms arrive whole', {
     server,
   )
   const agent = await startAgent(t, {
+    main: join(root, 'otel-config/build/leadline.cjs'),
     receivers: { tcp_connections: { collection_interval: '1s' } },
     processors: { container_attribution: {}, nat_resolution: {} },
     exporters: { otlp_grpc: { endpoint: `http://127.0.0.1:${port}` } },
