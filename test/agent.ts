@@ -72,7 +72,10 @@ export async function launchAgent(launch: Launch = {}): Promise<Agent> {
   const hasEnded = () => child.exitCode !== null || child.signalCode !== null
 
   try {
-    await until('the agent is ready', () => hasEnded() || /Everything is ready.*\n/.test(log), {
+    // Where its page is, it says in a line of its own, which may come a moment later.
+    const hasPage = launch.config === undefined || launch.config.includes('prometheus')
+    const isReady = hasPage ? /Everything is ready.*metrics on http:\S+\s/s : /Everything is ready.*\n/
+    await until('the agent is ready', () => hasEnded() || isReady.test(log), {
       deadlineMs: READY_MS,
     })
     assert.ok(!hasEnded(), 'the agent ended')
