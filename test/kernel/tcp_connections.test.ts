@@ -367,7 +367,9 @@ test('fifteen thousand at once, those before the agent and those after, are as m
   assert.equal(now.sum('inbound.active_connections', { listen_addr: '10.77.2.2:7000' }), 15_000)
   await killed(before)
   await killed(after)
-  const end = await receiver.collectUntil((seen) => seen.sum('inbound.active_connections') === 0)
+  const end = await receiver.collectUntil(
+    (seen) => seen.sum('inbound.active_connections') === 0 && seen.sum('active_connections') === 0,
+  )
   assert.equal(end.sum('active_connections'), 0)
   assert.equal(end.sum('inbound.active_connections'), 0)
   assert.equal(end.sum('successful_connects', { destination: '10.77.2.2:7000' }), 15_000)
