@@ -21,8 +21,14 @@ const TICK_MS = 1000
 const AHEAD_MS = 1500
 /** How often the addresses are brought up to date when no new ones come, in ticks. */
 const FOLLOW_EVERY = 15
-/** How often we look for connections ourselves, where nobody else notes them. */
+/**
+ * How often we look for connections ourselves, where nobody else notes them. The kernel walks through its whole table of
+ * sockets for each namespace, so where there are hundreds of them we look more rarely.
+ */
 const LOOK_EVERY_MS = 15_000
+const LOOK_AT_LEAST_EVERY_MS = 60_000
+/** Of the time between two looks, the longest part that one may take. */
+const LOOK_SHARE = 0.02
 
 const network = () =>
   z.string().check(
@@ -103,15 +109,17 @@ export default defineReceiver({
 
     const connections = watchConnections(host, log)
     let looking: Promise<void> | undefined
-    let lookedMs = Number.NEGATIVE_INFINITY
+    let lookMs = Number.NEGATIVE_INFINITY
     function lookForConnections(): void {
-      if (host.peers.isProvided || looking !== undefined || nowMs() - lookedMs < LOOK_EVERY_MS) return
-      lookedMs = nowMs()
+      const beganMs = nowMs()
+      if (host.peers.isProvided || looking !== undefined || beganMs < lookMs) return
       looking = connections
         .look()
         .catch((error: Error) => log.warn('cannot look for connections', { reason: error.message }))
         .finally(() => {
           looking = undefined
+          const pauseMs = (nowMs() - beganMs) / LOOK_SHARE
+          lookMs = beganMs + Math.min(LOOK_AT_LEAST_EVERY_MS, Math.max(LOOK_EVERY_MS, pauseMs))
         })
     }
 

@@ -9,6 +9,7 @@ import { runInNewContext } from 'node:vm'
 import type { Host } from '../../receivers/host/host.ts'
 import { readLayout } from '../../receivers/host/layout.ts'
 import icmpLatency from '../../receivers/icmp_latency/index.ts'
+import tcpConnections from '../../receivers/tcp_connections/index.ts'
 import { type Agent, launchAgent } from '../agent.ts'
 import { fixtureHost, started } from '../receivers/fixture_host.ts'
 import { buildTool } from '../tools/build.ts'
@@ -179,8 +180,8 @@ async function measureReceiver(server: string, clients: readonly string[], addre
 }
 
 /**
- * The real agent, with this receiver alone, and processes that hold real connections: it has to find them itself.
- * Whole, or without the histogram, which is two thirds of the series.
+ * The real agent over processes that hold real connections. It has to find them itself, by tcp_connections, whose own
+ * metrics are left out. Whole, or without the histogram, which is two thirds of the series.
  */
 async function measureAgent(
   isWhole: boolean,
@@ -209,7 +210,12 @@ async function measureAgent(
       start(name, ['bash', '-c', `echo $$ > ${cgroups[i]}/cgroup.procs; ${dial}`])
     }
     agent = await launchAgent({
-      receivers: { icmp_latency: isWhole ? {} : { metrics: { 'container.net.round_trip': { enabled: false } } } },
+      receivers: {
+        icmp_latency: isWhole ? {} : { metrics: { 'container.net.round_trip': { enabled: false } } },
+        tcp_connections: {
+          metrics: Object.fromEntries(Object.keys(tcpConnections.metrics).map((name) => [name, { enabled: false }])),
+        },
+      },
       extensions: { host: { cgroup_root: root, docker: { endpoint: 'unix:///nowhere' } } },
     })
     const { url, pid } = agent

@@ -22,7 +22,7 @@ import {
   startResponderIn,
 } from './talking.ts'
 
-const needs = requires('root', 'addon', 'docker', 'ping')
+const needs = requires('root', 'addon', 'docker', 'ping', 'netfilter')
 const receivers = { icmp_latency: { probe_interval: '200ms', max_probes_per_second_and_address: 50 } }
 
 test('containers on two bridges and behind DNAT are measured to who really answers', needs, async (t) => {
