@@ -27,8 +27,7 @@ const FOLLOW_EVERY = 15
  */
 const LOOK_EVERY_MS = 15_000
 const LOOK_AT_LEAST_EVERY_MS = 60_000
-/** Of the time between two looks, the longest part that one may take. */
-const LOOK_SHARE = 0.02
+const LOOK_EVERY_MS_AND_NAMESPACE = 300
 
 const network = () =>
   z.string().check(
@@ -111,15 +110,14 @@ export default defineReceiver({
     let looking: Promise<void> | undefined
     let lookMs = Number.NEGATIVE_INFINITY
     function lookForConnections(): void {
-      const beganMs = nowMs()
-      if (host.peers.isProvided || looking !== undefined || beganMs < lookMs) return
+      if (host.peers.isProvided || looking !== undefined || nowMs() < lookMs) return
+      const pauseMs = [...host.namespaces.living()].length * LOOK_EVERY_MS_AND_NAMESPACE
+      lookMs = nowMs() + Math.min(LOOK_AT_LEAST_EVERY_MS, Math.max(LOOK_EVERY_MS, pauseMs))
       looking = connections
         .look()
         .catch((error: Error) => log.warn('cannot look for connections', { reason: error.message }))
         .finally(() => {
           looking = undefined
-          const pauseMs = (nowMs() - beganMs) / LOOK_SHARE
-          lookMs = beganMs + Math.min(LOOK_AT_LEAST_EVERY_MS, Math.max(LOOK_EVERY_MS, pauseMs))
         })
     }
 
