@@ -81,16 +81,19 @@ export async function launchAgent(launch: Launch = {}): Promise<Agent> {
     throw new Error(`the agent did not get ready; it said:\n${log}`, { cause: error })
   }
   const readyMs = performance.now() - startMs
-  const url = /metrics on (http:\S+)/.exec(log)?.[1] ?? ''
+  // The agent says it after it has said that it is ready.
+  const urlOf = () => /metrics on (http:\S+)\n/.exec(log)?.[1]
 
   return {
     pid,
-    url,
+    get url() {
+      return urlOf() ?? ''
+    },
     readyMs,
     log: () => log,
     said: (what) => log.split('\n').filter((line) => what.test(line)),
     async scrape() {
-      const response = await fetch(url)
+      const response = await fetch(await until('the agent says where its page is', urlOf))
       const text = await response.text()
       assert.equal(response.status, 200, text)
       return parsePage(text)

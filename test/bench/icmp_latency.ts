@@ -218,7 +218,8 @@ async function measureAgent(
       },
       extensions: { host: { cgroup_root: root, docker: { endpoint: 'unix:///nowhere' } } },
     })
-    const { url, pid } = agent
+    const { pid } = agent
+    const { url } = await until('it says where its page is', () => (agent?.url ? agent : undefined))
     const scrape = async () => {
       const startMs = performance.now()
       const text = await (await fetch(url)).text()
