@@ -250,10 +250,16 @@ test('equal addresses in two namespaces do not mix, nor do two agents and a ping
       }
     }).length
   assert.deepEqual(agents.map(held), [1, 1])
-  for (const responder of responders) responder.kill('SIGKILL') // a namespace ends when nobody is left in it
+  // A namespace ends when nobody is left in it, and the agents know of that by their next look.
+  for (const responder of responders) {
+    responder.kill('SIGKILL')
+    await until('it has ended', () => responder.signalCode !== null)
+  }
   for (const agent of agents) await agent.scrape()
   await docker.docker('kill', near.id)
+  const killedMs = performance.now()
   await until('the sockets in its namespace are closed', () => agents.every((agent) => held(agent) === 0), {
     deadlineMs: 3000,
   })
+  t.diagnostic(`closed ${Math.round(performance.now() - killedMs)} ms after the container was killed`)
 })
