@@ -70,9 +70,12 @@ export async function launchAgent(launch: Launch = {}): Promise<Agent> {
   let log = ''
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (log += chunk))
   const hasEnded = () => child.exitCode !== null || child.signalCode !== null
+  // The agent says it after it has said that it is ready. Ours always has a page.
+  const urlOf = () => /metrics on (http:\S+)\s/.exec(log)?.[1]
+  const isReady = () => /Everything is ready.*\n/.test(log) && (launch.config !== undefined || urlOf() !== undefined)
 
   try {
-    await until('the agent is ready', () => hasEnded() || /Everything is ready.*\n/.test(log), {
+    await until('the agent is ready', () => hasEnded() || isReady(), {
       deadlineMs: READY_MS,
     })
     assert.ok(!hasEnded(), 'the agent ended')
@@ -81,8 +84,6 @@ export async function launchAgent(launch: Launch = {}): Promise<Agent> {
     throw new Error(`the agent did not get ready; it said:\n${log}`, { cause: error })
   }
   const readyMs = performance.now() - startMs
-  // The agent says it after it has said that it is ready.
-  const urlOf = () => /metrics on (http:\S+)\n/.exec(log)?.[1]
 
   return {
     pid,
