@@ -70,12 +70,12 @@ export async function launchAgent(launch: Launch = {}): Promise<Agent> {
   let log = ''
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (log += chunk))
   const hasEnded = () => child.exitCode !== null || child.signalCode !== null
+  // The agent says it after it has said that it is ready. Ours always has a page.
+  const urlOf = () => /metrics on (http:\S+)\s/.exec(log)?.[1]
+  const isReady = () => /Everything is ready.*\n/.test(log) && (launch.config !== undefined || urlOf() !== undefined)
 
   try {
-    // Where its page is, it says in a line of its own, which may come a moment later.
-    const hasPage = launch.config === undefined || launch.config.includes('prometheus')
-    const isReady = hasPage ? /Everything is ready.*metrics on http:\S+\s/s : /Everything is ready.*\n/
-    await until('the agent is ready', () => hasEnded() || isReady.test(log), {
+    await until('the agent is ready', () => hasEnded() || isReady(), {
       deadlineMs: READY_MS,
     })
     assert.ok(!hasEnded(), 'the agent ended')
@@ -84,16 +84,17 @@ export async function launchAgent(launch: Launch = {}): Promise<Agent> {
     throw new Error(`the agent did not get ready; it said:\n${log}`, { cause: error })
   }
   const readyMs = performance.now() - startMs
-  const url = /metrics on (http:\S+)/.exec(log)?.[1] ?? ''
 
   return {
     pid,
-    url,
+    get url() {
+      return urlOf() ?? ''
+    },
     readyMs,
     log: () => log,
     said: (what) => log.split('\n').filter((line) => what.test(line)),
     async scrape() {
-      const response = await fetch(url)
+      const response = await fetch(await until('the agent says where its page is', urlOf))
       const text = await response.text()
       assert.equal(response.status, 200, text)
       return parsePage(text)

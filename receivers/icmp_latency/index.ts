@@ -21,8 +21,13 @@ const TICK_MS = 1000
 const AHEAD_MS = 1500
 /** How often the addresses are brought up to date when no new ones come, in ticks. */
 const FOLLOW_EVERY = 15
-/** How often we look for connections ourselves, where nobody else notes them. */
+/**
+ * How often we look for connections ourselves, where nobody else notes them. The kernel walks through its whole table of
+ * sockets for each namespace, so where there are hundreds of them we look more rarely.
+ */
 const LOOK_EVERY_MS = 15_000
+const LOOK_AT_LEAST_EVERY_MS = 60_000
+const LOOK_EVERY_MS_AND_NAMESPACE = 300
 
 const network = () =>
   z.string().check(
@@ -103,10 +108,11 @@ export default defineReceiver({
 
     const connections = watchConnections(host, log)
     let looking: Promise<void> | undefined
-    let lookedMs = Number.NEGATIVE_INFINITY
+    let lookMs = Number.NEGATIVE_INFINITY
     function lookForConnections(): void {
-      if (host.peers.isProvided || looking !== undefined || nowMs() - lookedMs < LOOK_EVERY_MS) return
-      lookedMs = nowMs()
+      if (host.peers.isProvided || looking !== undefined || nowMs() < lookMs) return
+      const pauseMs = [...host.namespaces.living()].length * LOOK_EVERY_MS_AND_NAMESPACE
+      lookMs = nowMs() + Math.min(LOOK_AT_LEAST_EVERY_MS, Math.max(LOOK_EVERY_MS, pauseMs))
       looking = connections
         .look()
         .catch((error: Error) => log.warn('cannot look for connections', { reason: error.message }))

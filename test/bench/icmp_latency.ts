@@ -1,14 +1,19 @@
 // What it costs to measure from many network namespaces: real ones, joined by a bridge to a namespace that has all the
 // addresses. Its kernel answers, and counts: that is the truth about how many probes came, and how evenly.
-import { execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { closeSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs'
+import { closeSync, existsSync, mkdirSync, openSync, readdirSync, readFileSync, rmdirSync, statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import type { Host } from '../../receivers/host/host.ts'
+import { readLayout } from '../../receivers/host/layout.ts'
 import icmpLatency from '../../receivers/icmp_latency/index.ts'
+import tcpConnections from '../../receivers/tcp_connections/index.ts'
+import { type Agent, launchAgent } from '../agent.ts'
 import { fixtureHost, started } from '../receivers/fixture_host.ts'
+import { buildTool } from '../tools/build.ts'
+import { until } from '../until.ts'
 import type { Row } from './index.ts'
 
 const SECONDS = 20
@@ -27,11 +32,16 @@ const SIZES = [
 /** One row per size; the first is that of a receiver that has nothing to do. Needs root. */
 export async function run(): Promise<Row[]> {
   const rows: Row[] = []
-  for (const [namespaces, addresses] of SIZES) rows.push(await measure(namespaces, addresses))
+  for (const [namespaces, addresses] of SIZES) rows.push(await within(namespaces, addresses, measureReceiver))
+  for (const isWhole of [true, false]) {
+    rows.push(await within(200, 50, (...network) => measureAgent(isWhole, ...network)))
+  }
   return rows
 }
 
-async function measure(count: number, each: number): Promise<Row> {
+type Measure = (server: string, clients: readonly string[], addresses: readonly string[]) => Promise<Row>
+
+async function within(count: number, each: number, measure: Measure): Promise<Row> {
   const server = `leadline-bench-${process.pid}`
   const clients = Array.from({ length: count }, (_, i) => `${server}-${i}`)
   const addresses = Array.from({ length: each }, (_, i) => `10.211.0.${i + 1}`)
@@ -64,7 +74,7 @@ async function measure(count: number, each: number): Promise<Row> {
         name,
       )
     }
-    return await measureIn(server, clients, addresses)
+    return await measure(server, clients, addresses)
   } finally {
     batch(
       [server, ...clients].map((name) => `netns delete ${name}`),
@@ -73,7 +83,7 @@ async function measure(count: number, each: number): Promise<Row> {
   }
 }
 
-async function measureIn(server: string, clients: readonly string[], addresses: readonly string[]): Promise<Row> {
+async function measureReceiver(server: string, clients: readonly string[], addresses: readonly string[]): Promise<Row> {
   const path = new Map(clients.map((name) => [statSync(`/run/netns/${name}`).ino, `/run/netns/${name}`]))
   const base = fixtureHost({ cgroups: '/sys/fs/cgroup', containers: clients.map((name) => `/docker/${name}`) })
   const containers = new Map([...base.containers()].map((one) => [one.top.id, one]))
@@ -167,6 +177,88 @@ async function measureIn(server: string, clients: readonly string[], addresses: 
     await receiver.stop()
     waiter.kill('SIGKILL')
   }
+}
+
+/**
+ * The real agent over processes that hold real connections. It has to find them itself, by tcp_connections, whose own
+ * metrics are left out. Whole, or without the histogram, which is two thirds of the series.
+ */
+async function measureAgent(
+  isWhole: boolean,
+  server: string,
+  clients: readonly string[],
+  addresses: readonly string[],
+): Promise<Row> {
+  const root = `${readLayout('/sys/fs/cgroup').root}/${server}`
+  const cgroups = clients.map((_, i) => `${root}/docker/${String(i).padStart(12, '0').padEnd(64, '0')}`)
+  const children: ChildProcess[] = []
+  const start = (namespace: string, command: readonly string[]) => {
+    // Not by `ip netns exec`, where control groups are out of sight.
+    const child = spawn('nsenter', [`--net=/run/netns/${namespace}`, ...command], {
+      stdio: ['ignore', 'ignore', 'inherit'],
+    })
+    children.push(child)
+    return child
+  }
+  let agent: Agent | undefined
+  try {
+    for (const path of [root, `${root}/docker`, ...cgroups]) mkdirSync(path)
+    start(server, [buildTool('connections'), 'listen', '0.0.0.0', '8080'])
+    await sleep(500)
+    for (const [i, name] of clients.entries()) {
+      const dial = `for to in ${addresses.join(' ')}; do exec {fd}<>/dev/tcp/$to/8080; done; exec sleep 600`
+      start(name, ['bash', '-c', `echo $$ > ${cgroups[i]}/cgroup.procs; ${dial}`])
+    }
+    agent = await launchAgent({
+      receivers: {
+        icmp_latency: isWhole ? {} : { metrics: { 'container.net.round_trip': { enabled: false } } },
+        tcp_connections: {
+          metrics: Object.fromEntries(Object.keys(tcpConnections.metrics).map((name) => [name, { enabled: false }])),
+        },
+      },
+      extensions: { host: { cgroup_root: root, docker: { endpoint: 'unix:///nowhere' } } },
+    })
+    const { pid } = agent
+    const { url } = await until('it says where its page is', () => (agent?.url ? agent : undefined))
+    const scrape = async () => {
+      const startMs = performance.now()
+      const text = await (await fetch(url)).text()
+      return { text, ms: performance.now() - startMs }
+    }
+    const targets = (text: string) => text.match(/^container_net_latency_seconds\{/gm)?.length ?? 0
+    const full = clients.length * addresses.length
+    await until('all are measured', async () => targets((await scrape()).text) >= full, {
+      deadlineMs: 120_000,
+      everyMs: 5000,
+    })
+    const [cpuMs, startMs] = [schedulerMs(pid), performance.now()]
+    await sleep(SECONDS * 1000)
+    const percent = ((schedulerMs(pid) - cpuMs) / (performance.now() - startMs)) * 100
+    const { text, ms } = await scrape()
+    return {
+      namespaces: `${clients.length} agent${isWhole ? '' : ', no histogram'}`,
+      targets: targets(text),
+      '% of a core': round2(percent),
+      'RSS MB': Math.round(agent.memory().rssBytes / 1e6),
+      'scrape ms': Math.round(ms),
+      'page MB': round2(text.length / 1e6),
+      series: text.split('\n').filter((line) => line !== '' && !line.startsWith('#')).length,
+    }
+  } finally {
+    await agent?.stop()
+    for (const child of children) child.kill('SIGKILL')
+    await until('the cgroups are empty', () => {
+      for (const path of [...cgroups, `${root}/docker`, root]) if (existsSync(path)) rmdirSync(path)
+      return true
+    })
+  }
+}
+
+function schedulerMs(pid: number): number {
+  return readdirSync(`/proc/${pid}/task`).reduce(
+    (all, task) => all + Number(readFileSync(`/proc/${pid}/task/${task}/schedstat`, 'latin1').split(' ')[0]) / 1e6,
+    0,
+  )
 }
 
 const round2 = (value: number) => Math.round(value * 100) / 100

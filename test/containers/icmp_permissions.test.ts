@@ -9,7 +9,7 @@ import { until } from '../until.ts'
 import { startDocker } from './docker.ts'
 import { dial, ECHO_SERVER, inside, latency, makeBridge, measured, move, pidOf, SLEEPING } from './talking.ts'
 
-const needs = requires('root', 'addon', 'docker', 'bpf')
+const needs = requires('root', 'addon', 'docker', 'bpf', 'netfilter')
 const receivers = {
   icmp_latency: { probe_interval: '200ms', max_probes_per_second_and_address: 50 },
   tcp_connections: { collection_interval: '1s' },
