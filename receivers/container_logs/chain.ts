@@ -8,8 +8,10 @@ import { pipeline } from 'node:stream/promises'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { isBeingCopied } from './copies.ts'
 import {
+  beginsWith,
   closeLogFile,
   type FileId,
+  type Head,
   isSameFile,
   type LogFile,
   logFileOf,
@@ -26,6 +28,8 @@ export type Place = {
   readonly offset: number
   /** What stands before the offset. */
   readonly tail: Buffer
+  /** Undefined where nobody has written it down. */
+  readonly head: Head | undefined
   /** When the file was last written, as far as we saw. */
   readonly modifiedMs: number
 }
@@ -42,6 +46,31 @@ export type ChainOptions = {
   readonly mostUnpackedBytes: number
   /** An old file that was compressed cannot be unpacked: what was not read of it is lost. */
   readonly failed: (error: Error) => void
+}
+
+/** Where we are in it. */
+export const placeOf = ({ dev, ino, offset, tail, head, readModifiedMs }: LogFile): Place => ({
+  id: { dev, ino },
+  offset,
+  tail,
+  head,
+  modifiedMs: readModifiedMs,
+})
+
+/** By its end a file is found again also where nothing of it was taken. */
+export function placeAtEnd(file: LogFile): Place {
+  const { size, modifiedMs } = file
+  const probe = { ...file }
+  const tail = seek(probe, size) ? probe.tail : Buffer.alloc(0)
+  return { ...placeOf(file), offset: size, tail, modifiedMs }
+}
+
+/** Where the first one was read to its end. */
+export function withoutFirst({ files, found }: Chain): Chain {
+  const [first] = files
+  if (!found || first === undefined) return { files, found }
+  closeLogFile(first)
+  return { files: files.slice(1), found }
 }
 
 /** A rotation takes moments, but it is several renames. */
@@ -100,7 +129,7 @@ async function find(
     const first = await openOne(one, options, opened)
     if (first && seekTo(first, place)) return { files: [first, ...(await after(same))], found: true }
   }
-  for (let i = all.length - 1; i >= 0 && place.offset > 0; i--) {
+  for (let i = all.length - 1; i >= 0 && (place.offset > 0 || (place.head?.bytes ?? 0) > 0); i--) {
     const other = all[i]
     // Neither a copy nor its compressed form is older than the last line that we have of it.
     if (other === undefined || i === same || Math.ceil(other.modifiedMs) < Math.floor(place.modifiedMs)) continue
@@ -166,8 +195,10 @@ async function openOne(sibling: Sibling, options: ChainOptions, opened: Set<LogF
 
 const probe = Buffer.alloc(256)
 
-function seekTo(file: LogFile, { offset, tail }: Place): boolean {
+/** False where its content is another one. */
+export function seekTo(file: LogFile, { offset, tail, head }: Pick<Place, 'offset' | 'tail' | 'head'>): boolean {
   if (file.size < offset || !seek(file, offset)) return false
+  if (head !== undefined && !beginsWith(file, head)) return false
   file.tail = tail
   return readOn(file, probe, 1) !== undefined
 }

@@ -17,6 +17,8 @@ export type SavedFile = {
   readonly replay?: number
   /** Base64 of what stands before the offset. */
   readonly tail: string
+  /** How the content begins: `BYTES:CRC32`, both decimal; missing where an older version wrote it. */
+  readonly head?: string
 }
 
 export type Saved = {
@@ -199,10 +201,14 @@ export function decodeSlot(bytes: Buffer): { readonly key: string; readonly save
 }
 
 function isSavedFile(file: SavedFile): boolean {
-  const { dev, ino, offset, tail, replay = 0 } = file
+  const { dev, ino, offset, tail, replay = 0, head = '0:0' } = file
   const isNumber = Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(replay) && replay >= 0
-  return isNumber && /^\d+$/.test(dev) && /^\d+$/.test(ino) && typeof tail === 'string'
+  return isNumber && /^\d+$/.test(dev) && /^\d+$/.test(ino) && typeof tail === 'string' && isHead(head)
 }
+
+/** At most the 64 bytes of log_file.ts. */
+const isHead = (head: unknown): boolean =>
+  typeof head === 'string' && /^(?:[0-9]|[1-5][0-9]|6[0-4]):\d{1,10}$/.test(head)
 
 const isWriter = ({ path, format, cgroup }: Writer): boolean =>
   typeof path === 'string' &&

@@ -54,7 +54,17 @@ export default defineReceiver({
     })
     const start = { startAt: config.start_at, sinceMs: checkpoints?.sinceMs ?? Date.now() }
     const sources = [findDockerLogs({ host, format, ...start, found: followed.add })]
-    sources.push(findOpenFiles({ host, log, format, patterns: config.files, ...start, add: followed.add }))
+    sources.push(
+      findOpenFiles({
+        host,
+        log,
+        format,
+        patterns: config.files,
+        ...start,
+        add: followed.add,
+        isFollowed: followed.has,
+      }),
+    )
     const journal = noJournalCounts()
     if (config.journald.enabled) {
       sources.push(

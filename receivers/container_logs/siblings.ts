@@ -45,6 +45,13 @@ const isRotated = (name: string, base: string): boolean =>
   /^[.-][\d]/.test(name.slice(base.length)) &&
   !USELESS.test(name)
 
+/** The logs that a file could be a rotated one of, by its name. */
+export function logsOf(path: string): string[] {
+  const name = basename(path)
+  const ends = Array.from(name.matchAll(/[.-](?=\d)/g), ({ index }) => index)
+  return ends.flatMap((end) => (end > 0 ? [join(dirname(path), name.slice(0, end))] : []))
+}
+
 /** Dates grow with time, and so does their text; plain numbers shrink. Dated ones are taken for the older. */
 function orderOf(suffix: string): { readonly number: number; readonly text: string } {
   const number = /^\.(\d{1,5})$/.exec(suffix)?.[1]

@@ -210,6 +210,40 @@ test('copied and truncated before anything was read, and longer again than it wa
   log.check()
 })
 
+test('empty when it was opened, then filled, copied, truncated and filled again between two looks', async (t) => {
+  const log = setUp(t)
+  log.write(10)
+  await log.read()
+  copyFileSync(log.path, `${log.path}.1`)
+  truncateSync(log.path)
+  await log.read()
+  log.write(10)
+  renameSync(`${log.path}.1`, `${log.path}.2`)
+  copyFileSync(log.path, `${log.path}.1`)
+  truncateSync(log.path)
+  log.write(20)
+  const { counts } = await log.read()
+  log.check()
+  assert.equal(counts.gaps, 0)
+})
+
+test('copied and truncated twice, and what stands before the place is the same each time', async (t) => {
+  const log = setUp(t)
+  const content = (n: number, more: number) => `content ${n}\n${'the same line\n'.repeat(10 + more)}`
+  appendFileSync(log.path, content(1, 0))
+  await log.read()
+  appendFileSync(log.path, 'the same line\n')
+  copyFileSync(log.path, `${log.path}.2`)
+  truncateSync(log.path)
+  appendFileSync(log.path, content(2, 5))
+  copyFileSync(log.path, `${log.path}.1`)
+  truncateSync(log.path)
+  appendFileSync(log.path, content(3, 5))
+  const { counts } = await log.read(200)
+  assert.equal(`${log.lines.join('\n')}\n`, content(1, 1) + content(2, 5) + content(3, 5))
+  assert.equal(counts.gaps, 0)
+})
+
 test('what is seen to have been there before a truncation without a copy is counted', async (t) => {
   const log = setUp(t)
   log.limits.flushMs = 60_000
