@@ -32,6 +32,10 @@ export type Saved = {
   readonly writer?: Writer
 }
 
+/** The format of a writer whose log is the journal: there is no file then. */
+export const JOURNALD = 'journald'
+export const journalKey = (container: string): string => `${JOURNALD}/${container}`
+
 export type Writer = {
   /** The log's file. */
   readonly path: string

@@ -2,7 +2,7 @@
 // journald driver; over a restart of the reader.
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { globSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -64,6 +64,7 @@ for (const [how, lacks] of Object.entries({ libsystemd: [], 'a journalctl child'
       const gone = new Promise((resolve) => first.once('exit', resolve))
       first.kill('SIGTERM')
       await gone
+      await docker.docker('wait', box.id) // nobody is there to see it end
       const second = await startReader(given)
       atEnd(t, () => void second.kill('SIGKILL'))
       await written
@@ -110,5 +111,26 @@ test(
       writeFileSync('/dev/kmsg', `<4>leadline test ${process.pid}`)
       return lines.includes(`node journald 4 leadline test ${process.pid}`)
     })
+  },
+)
+
+test(
+  'where the host is mounted elsewhere, its journals are read there',
+  requires('root', 'addon', 'journald'),
+  async (t) => {
+    await startJournald(t)
+    const folder = mkdtempSync(join(tmpdir(), 'leadline-journal-'))
+    atEnd(t, () => rmSync(folder, { recursive: true, force: true }))
+    const root = join(folder, 'host')
+    mkdirSync(root)
+    const run = unit(t, `leadline-elsewhere-${process.pid}`)
+    const ledger = join(folder, 'ledger')
+    const config = { storage: join(folder, 'storage'), include: { names: ['^/system.slice/leadline-elsewhere-'] } }
+    const reader = await startReader({ ledger, config, host: { root_path: root }, root })
+    atEnd(t, () => void reader.kill('SIGKILL'))
+    await run(`(${buildTool('log_writer')} 200 200; sleep 1) 2>&1 | systemd-cat`)
+    const seen = () => readLedger(ledger).get(`/system.slice/leadline-elsewhere-${process.pid}.service journald`)
+    await until('all came', () => seen()?.times.size === 200, { deadlineMs: 20_000 }).catch(() => {})
+    assert.deepEqual(faults(seen(), 200), CLEAN)
   },
 )

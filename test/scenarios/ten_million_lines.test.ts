@@ -63,7 +63,11 @@ test(
     atEnd(t, () => rmSync(folder, { recursive: true, force: true }))
     const daemon = await startDocker(t, 'lines')
     const ledger = join(folder, 'ledger')
-    const config = { storage: join(folder, 'storage'), include: { names: ['^/docker/leadline-lines-'] } }
+    const config = {
+      storage: join(folder, 'storage'),
+      include: { names: ['^/docker/leadline-lines-'] },
+      journald: { enabled: false },
+    }
     const start = async () => {
       const child = await startReader({ ledger, config })
       atEnd(t, () => void child.kill('SIGKILL'))
