@@ -57,6 +57,8 @@ export type Checkpoints = {
   remove(key: string): void
   /** Slots that could not be believed when they were read. */
   readonly damaged: number
+  /** Logs for which there was no slot. */
+  readonly refused: number
   close(): void
 }
 
@@ -78,16 +80,16 @@ type Entry = { readonly slot: number; saved: Saved; head: string | undefined }
 
 /**
  * Throws when the file cannot be used: no such directory and none can be made, or another agent keeps its own there.
- * A file that is not ours is not written over.
+ * A file that is not ours is not written over. What cannot be written later, `failed` hears.
  */
-export async function openCheckpoints(path: string): Promise<Checkpoints> {
+export async function openCheckpoints(path: string, failed: (error: Error) => void): Promise<Checkpoints> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
   const lock = await onlyOne(path)
   const fd = openSync(path, 'a+', 0o600)
   closeSync(fd)
   const file = openSync(path, 'r+')
   try {
-    return read(file, path, lock)
+    return read(file, path, lock, failed)
   } catch (error) {
     closeSync(file)
     lock.close()
@@ -95,9 +97,10 @@ export async function openCheckpoints(path: string): Promise<Checkpoints> {
   }
 }
 
-function read(fd: number, path: string, lock: Server): Checkpoints {
+function read(fd: number, path: string, lock: Server, failed: (error: Error) => void): Checkpoints {
   const known = new Map<string, Entry>()
   const free: number[] = []
+  const refused = new Set<string>()
   let damaged = 0
   const { size } = fstatSync(fd)
   const header = Buffer.alloc(SLOT_BYTES)
@@ -122,7 +125,15 @@ function read(fd: number, path: string, lock: Server): Checkpoints {
     } else known.set(entry.key, { slot, saved: entry.saved, head: undefined })
   }
 
-  const put = (slot: number) => writeSync(fd, line, 0, SLOT_BYTES, slot * SLOT_BYTES)
+  /** Logs are read also where the disk is full. */
+  function put(slot: number): void {
+    try {
+      writeSync(fd, line, 0, SLOT_BYTES, slot * SLOT_BYTES)
+    } catch (cause) {
+      const why = (cause as Error).message
+      failed(new Error(`cannot note offsets in ${path}: ${why} · fix: make room there, or set storage`, { cause }))
+    }
+  }
 
   return {
     sinceMs,
@@ -131,7 +142,7 @@ function read(fd: number, path: string, lock: Server): Checkpoints {
       let entry = known.get(key)
       if (entry === undefined) {
         const slot = free.pop() ?? (slots < MOST_SLOTS ? slots++ : undefined)
-        if (slot === undefined) return // counted by whoever watches how many logs there are
+        if (slot === undefined) return void refused.add(key)
         entry = { slot, saved, head: undefined }
         known.set(key, entry)
       }
@@ -143,6 +154,7 @@ function read(fd: number, path: string, lock: Server): Checkpoints {
     entries: () => Array.from(known, ([key, { saved }]) => [key, saved]),
     remove(key) {
       const entry = known.get(key)
+      refused.delete(key)
       if (entry === undefined) return
       known.delete(key)
       free.push(entry.slot)
@@ -151,6 +163,9 @@ function read(fd: number, path: string, lock: Server): Checkpoints {
     },
     get damaged() {
       return damaged
+    },
+    get refused() {
+      return refused.size
     },
     close() {
       closeSync(fd)

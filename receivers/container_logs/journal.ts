@@ -37,6 +37,8 @@ export type JournalCounts = {
 export const noJournalCounts = (): JournalCounts => ({ unknownWriters: 0, unfinishedLines: 0, cutBytes: 0 })
 
 const EVERY_MS = 250
+/** Where nothing came the last time: still within the second. */
+const SILENT_MS = 800
 /** About two milliseconds' worth. */
 const AT_ONCE = 500
 const AT_ONCE_BYTES = 1 << 20
@@ -196,7 +198,7 @@ export function readJournal(options: Options): () => void {
     if (stopped) return
     // More is there, most likely: the others have their turn between.
     if (count === AT_ONCE) setImmediate(() => stopped || read(journal))
-    else timer = setTimeout(() => read(journal), EVERY_MS).unref()
+    else timer = setTimeout(() => read(journal), count > 0 ? EVERY_MS : SILENT_MS).unref()
   }
 
   try {
