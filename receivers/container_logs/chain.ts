@@ -5,6 +5,7 @@ import { createReadStream, createWriteStream, openSync, rmSync, utimesSync } fro
 import { join } from 'node:path'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { isBeingCopied } from './copies.ts'
 import {
@@ -76,6 +77,8 @@ export function withoutFirst({ files, found }: Chain): Chain {
 /** A rotation takes moments, but it is several renames. */
 const LISTINGS = 5
 const TRIES = 20
+/** Files that take about a millisecond to look at: after that many others have their turn. */
+const MANY = 50
 
 /** `held` is the file of the place where we have it open: it is not opened again, nor among the result. */
 export function filesFrom(path: string, place: Place, options: ChainOptions, held?: LogFile): Promise<Chain> {
@@ -99,9 +102,9 @@ async function undisturbed(
   for (let tries = 1; ; tries++) {
     const opened = new Set<LogFile>()
     try {
-      const all = stableListing(path)
+      const all = await stableListing(path)
       const chain = await attempt(all, opened)
-      if (!isSameListing(stableListing(path), all) && tries < TRIES) throw new Disturbed(path)
+      if (!isSameListing(await stableListing(path), all) && tries < TRIES) throw new Disturbed(path)
       for (const file of opened) if (!chain.files.includes(file)) closeLogFile(file)
       return chain
     } catch (error) {
@@ -144,9 +147,10 @@ async function find(
 }
 
 /** All files of the log, oldest first, as two listings in a row have them. */
-export function stableListing(path: string): Sibling[] {
+export async function stableListing(path: string): Promise<Sibling[]> {
   let before = listing(path)
   for (let i = 0; i < LISTINGS; i++) {
+    if (before.length > MANY) await nextTurn()
     const now = listing(path)
     if (isSameListing(now, before)) return now
     before = now
@@ -168,7 +172,8 @@ function listing(path: string): Sibling[] {
 
 async function openAll(siblings: readonly Sibling[], options: ChainOptions, opened: Set<LogFile>): Promise<LogFile[]> {
   const files: LogFile[] = []
-  for (const sibling of siblings) {
+  for (const [index, sibling] of siblings.entries()) {
+    if (index % MANY === MANY - 1) await nextTurn()
     const file = await openOne(sibling, options, opened)
     if (file) files.push(file)
   }
