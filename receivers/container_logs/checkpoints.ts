@@ -4,9 +4,10 @@
 // a few lines twice.
 import { createHash } from 'node:crypto'
 import { closeSync, fstatSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs'
-import { createServer, type Server } from 'node:net'
+import { createServer } from 'node:net'
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
+import { lockFile } from '../../native/index.ts'
 
 export type SavedFile = {
   readonly dev: string
@@ -57,8 +58,8 @@ export type Checkpoints = {
   remove(key: string): void
   /** Slots that could not be believed when they were read. */
   readonly damaged: number
-  /** Logs for which there was no slot. */
-  readonly refused: number
+  /** How many logs there are for which there was no slot. */
+  refused(): number
   close(): void
 }
 
@@ -84,20 +85,24 @@ type Entry = { readonly slot: number; saved: Saved; head: string | undefined }
  */
 export async function openCheckpoints(path: string, failed: (error: Error) => void): Promise<Checkpoints> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  const lock = await onlyOne(path)
   const fd = openSync(path, 'a+', 0o600)
   closeSync(fd)
   const file = openSync(path, 'r+')
-  try {
-    return read(file, path, lock, failed)
-  } catch (error) {
+  let unlock = () => {}
+  const close = () => {
     closeSync(file)
-    lock.close()
+    unlock()
+  }
+  try {
+    unlock = await onlyOne(file, path)
+    return { ...placesIn(file, path, failed), close }
+  } catch (error) {
+    close()
     throw error
   }
 }
 
-function read(fd: number, path: string, lock: Server, failed: (error: Error) => void): Checkpoints {
+function placesIn(fd: number, path: string, failed: (error: Error) => void): Omit<Checkpoints, 'close'> {
   const known = new Map<string, Entry>()
   const free: number[] = []
   const refused = new Set<string>()
@@ -161,16 +166,8 @@ function read(fd: number, path: string, lock: Server, failed: (error: Error) => 
       line.fill(SPACE, 0, SLOT_BYTES - 1)
       put(entry.slot)
     },
-    get damaged() {
-      return damaged
-    },
-    get refused() {
-      return refused.size
-    },
-    close() {
-      closeSync(fd)
-      lock.close()
-    },
+    damaged,
+    refused: () => refused.size,
   }
 }
 
@@ -235,14 +232,30 @@ const isWriter = ({ path, format, cgroup }: Writer): boolean =>
   Number.isSafeInteger(cgroup.id) &&
   typeof cgroup.path === 'string'
 
+/** Returns what ends it. Throws where another agent has the file, also one in another container. */
+async function onlyOne(fd: number, path: string): Promise<() => void> {
+  let isOurs: boolean
+  try {
+    isOurs = lockFile(fd)
+  } catch {
+    return onlyOneHere(path) // no addon, or no locks in that file system
+  }
+  if (!isOurs) throw anotherAgent(path)
+  return () => {}
+}
+
 /** An abstract socket of that name: the kernel frees it with the process, however that ends (unix(7)). */
-function onlyOne(path: string): Promise<Server> {
+function onlyOneHere(path: string): Promise<() => void> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => socket.destroy())
-    server.once('error', () =>
-      reject(new Error(`another agent keeps ${path} · fix: stop it, or set storage to another directory`)),
-    )
+    server.once('error', () => reject(anotherAgent(path)))
     const name = createHash('sha256').update(path).digest('hex')
-    server.listen(`\0leadline-${name}`, () => resolve(server.unref()))
+    server.listen(`\0leadline-${name}`, () => {
+      server.unref()
+      resolve(() => void server.close())
+    })
   })
 }
+
+const anotherAgent = (path: string): Error =>
+  new Error(`another agent keeps ${path} · fix: stop it, or set storage to another directory`)

@@ -92,7 +92,7 @@ export default defineReceiver({
       refused: followed.refused,
       longestTurnMs: followed.longestTurnMs,
       damagedCheckpoints: checkpoints?.damaged ?? 0,
-      refusedCheckpoints: checkpoints?.refused ?? 0,
+      refusedCheckpoints: checkpoints?.refused() ?? 0,
     }))
 
     return {
