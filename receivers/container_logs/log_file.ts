@@ -1,6 +1,7 @@
 // One file of a log, open and read at our own offset: its descriptor stays good when it is renamed or removed.
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
 import { crc32 } from 'node:zlib'
+import { msOf } from './siblings.ts'
 
 /** Which file it is. Numbers of inodes are used again, so what was read last tells the rest. */
 export type FileId = { readonly dev: bigint; readonly ino: bigint }
@@ -56,8 +57,8 @@ export function logFileOf(fd: number, path: string): LogFile | undefined {
   }
   const { dev, ino } = stat
   const size = Number(stat.size)
-  const modifiedMs = Number(stat.mtimeNs) / 1e6
-  const changedMs = Number(stat.ctimeNs) / 1e6
+  const modifiedMs = msOf(stat.mtimeNs)
+  const changedMs = msOf(stat.ctimeNs)
   const file = {
     fd,
     path,

@@ -68,6 +68,9 @@ function statOf(path: string): Sibling[] {
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
   if (stat === undefined || !stat.isFile()) return []
   const { dev, ino, size, mtimeNs, birthtimeNs } = stat
-  const [modifiedMs, bornMs] = [Number(mtimeNs) / 1e6, Number(birthtimeNs) / 1e6]
+  const [modifiedMs, bornMs] = [msOf(mtimeNs), msOf(birthtimeNs)]
   return [{ path, dev, ino, size: Number(size), modifiedMs, bornMs, compressed: COMPRESSED.test(path) }]
 }
+
+/** To the last bit as node:fs has it where it is asked for no bigints, so that equal times are equal. */
+export const msOf = (ns: bigint): number => Number(ns / 1_000_000_000n) * 1000 + Number(ns % 1_000_000_000n) / 1e6
