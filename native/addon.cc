@@ -8,6 +8,7 @@
 #include "files.h"
 #include "in_root.h"
 #include "journal.h"
+#include "lock.h"
 #include "netlink_connection.h"
 #include "taskstats.h"
 
@@ -19,6 +20,7 @@ static Napi::Object Start(Napi::Env env, Napi::Object exports) {
   exports.Set("OpenFiles", OpenFiles::Define(env));
   exports.Set("Taskstats", Taskstats::Define(env));
   exports.Set("exitWithin", Napi::Function::New<ExitWithin>(env, "exitWithin"));
+  exports.Set("lockFile", Napi::Function::New<LockFile>(env, "lockFile"));
   exports.Set("openDirectoryIn", Napi::Function::New<OpenDirectoryIn>(env, "openDirectoryIn"));
   exports.Set("readFiles", Napi::Function::New<ReadFiles>(env, "readFiles"));
   return exports;

@@ -23,6 +23,7 @@ type Addon = {
   readonly OpenFiles: new (paths: readonly string[]) => OpenFiles
   readonly Taskstats: new () => Taskstats
   exitWithin(code: number, seconds: number): void
+  lockFile(descriptor: number): boolean
   openDirectoryIn(root: string, path: string): number
   readFiles(paths: readonly string[]): FileContents
 }

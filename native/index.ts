@@ -267,6 +267,14 @@ export function openFiles(paths: readonly string[]): OpenFiles {
 }
 
 /**
+ * Whether nobody else has locked that file: then it is ours until its descriptor is closed or the process ends, however
+ * that ends (flock(2)). It holds between containers too. Throws ENOLCK and the like where a file system has no locks.
+ */
+export function lockFile(descriptor: number): boolean {
+  return addon().lockFile(descriptor)
+}
+
+/**
  * Opens a directory as a process with that root would see it (`/proc/PID/root`), and returns its descriptor, which the
  * caller closes. No link leads out of the root (openat2(2), RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS; ENOSYS before
  * Linux 5.6). The descriptor is a place only (O_PATH): `/proc/self/fd/N/name` are its files.

@@ -1,6 +1,6 @@
 // Writes what people and editors read from the literals that the agent runs by: receivers/README.md and
 // otel-config/schema.json. `--check` writes nothing and fails when a file is not what it would be.
-import { readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import * as z from 'zod/mini'
 import { root } from '../native/paths.ts'
@@ -127,7 +127,7 @@ Every receiver has these settings beside its own:
 
 `
 
-/** The page on all receivers. `sourceOf` gives the text of a receiver's index.ts, whose comments describe its settings. */
+/** The page on all receivers. `sourceOf` gives the text of a file ('' where there is none), whose comments describe settings. */
 export function receiversPage(receivers: readonly ReceiverDefinition[], sourceOf: (path: string) => string): string {
   const [first] = receivers
   const shared = first === undefined ? {} : propertiesOf(schemaOf(receiverSettings(first)))
@@ -150,7 +150,10 @@ function onReceiver(receiver: ReceiverDefinition, sourceOf: (path: string) => st
     needs.length === 0 ? 'It needs nothing of the machine that Linux does not always have.' : needsTable(needs),
     Object.keys(properties).length === 0
       ? 'It has no settings of its own.'
-      : settingsTable(properties, comments(sourceOf(`receivers/${name}/index.ts`))),
+      : settingsTable(
+          properties,
+          comments(['index', 'settings'].map((file) => sourceOf(`receivers/${name}/${file}.ts`)).join('')),
+        ),
     metricsTable(metrics),
   ].join('\n\n')
 }
@@ -164,11 +167,19 @@ const needsTable = (needs: readonly Need[]) =>
 const settingsTable = (properties: Properties, described: ReadonlyMap<string, string>) =>
   table(
     ['setting', 'type', 'default', ''],
-    Object.entries(properties).map(([key, json]) => {
+    settingsOf(properties).map(([path, json]) => {
       const value = json.default
-      return [code(key), typeText(json), value === undefined ? '' : code(plainText(value)), described.get(key) ?? '']
+      const key = path.split('::').at(-1) ?? path
+      return [code(path), typeText(json), value === undefined ? '' : code(plainText(value)), described.get(key) ?? '']
     }),
   )
+
+/** With those inside of maps, by their paths. */
+const settingsOf = (properties: Properties): [string, Json][] =>
+  Object.entries(properties).flatMap(([key, json]) => [
+    [key, json],
+    ...settingsOf(propertiesOf(json)).map(([path, inner]): [string, Json] => [`${key}::${path}`, inner]),
+  ])
 
 const metricsTable = (metrics: readonly (readonly [string, Metric])[]) =>
   table(
@@ -231,7 +242,7 @@ function jsonText(value: unknown, indent = '', taken = 0): string {
 export function generated(): ReadonlyMap<string, string> {
   // A default may come from the environment, and that of this machine is nobody else's.
   delete process.env.DOCKER_HOST
-  const sourceOf = (path: string) => readFileSync(join(root, path), 'utf8')
+  const sourceOf = (path: string) => (existsSync(join(root, path)) ? readFileSync(join(root, path), 'utf8') : '')
   return new Map([
     ['receivers/README.md', receiversPage(components.receivers, sourceOf)],
     ['otel-config/schema.json', `${jsonText(configSchema(components))}\n`],

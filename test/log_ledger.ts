@@ -20,6 +20,8 @@ export type Given = {
   readonly slowMs?: number
   /** Files that the reader's machine lacks. */
   readonly lacks?: readonly string[]
+  /** Where the root of the machine is to be seen from the reader, whose own journals are hidden from it. */
+  readonly root?: string
 }
 
 /** What was seen of one stream: each number with how often it came. */
@@ -33,6 +35,7 @@ export type Seen = {
 /** Starts a reader; resolves when it reads. */
 export async function startReader(given: Given): Promise<ChildProcess> {
   const masks = (given.lacks ?? []).map((path) => `mount --bind /dev/null ${path}`)
+  if (given.root !== undefined) masks.push(`mount --rbind / ${given.root}`, 'mount -t tmpfs none /run/log')
   const script = [...masks, 'exec "$0" "$@"'].join(' && ')
   const wrapped = masks.length > 0 ? ['unshare', '--mount', 'sh', '-c', script] : []
   const [command = '', ...args] = [

@@ -5,11 +5,14 @@ import { createReadStream, createWriteStream, openSync, rmSync, utimesSync } fro
 import { join } from 'node:path'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { isBeingCopied } from './copies.ts'
 import {
+  beginsWith,
   closeLogFile,
   type FileId,
+  type Head,
   isSameFile,
   type LogFile,
   logFileOf,
@@ -26,6 +29,8 @@ export type Place = {
   readonly offset: number
   /** What stands before the offset. */
   readonly tail: Buffer
+  /** Undefined where nobody has written it down. */
+  readonly head: Head | undefined
   /** When the file was last written, as far as we saw. */
   readonly modifiedMs: number
 }
@@ -44,9 +49,36 @@ export type ChainOptions = {
   readonly failed: (error: Error) => void
 }
 
+/** Where we are in it. */
+export const placeOf = ({ dev, ino, offset, tail, head, readModifiedMs }: LogFile): Place => ({
+  id: { dev, ino },
+  offset,
+  tail,
+  head,
+  modifiedMs: readModifiedMs,
+})
+
+/** By its end a file is found again also where nothing of it was taken. */
+export function placeAtEnd(file: LogFile): Place {
+  const { size, modifiedMs } = file
+  const probe = { ...file }
+  const tail = seek(probe, size) ? probe.tail : Buffer.alloc(0)
+  return { ...placeOf(file), offset: size, tail, modifiedMs }
+}
+
+/** Where the first one was read to its end. */
+export function withoutFirst({ files, found }: Chain): Chain {
+  const [first] = files
+  if (!found || first === undefined) return { files, found }
+  closeLogFile(first)
+  return { files: files.slice(1), found }
+}
+
 /** A rotation takes moments, but it is several renames. */
 const LISTINGS = 5
 const TRIES = 20
+/** Files that take about a millisecond to look at: after that many others have their turn. */
+const MANY = 50
 
 /** `held` is the file of the place where we have it open: it is not opened again, nor among the result. */
 export function filesFrom(path: string, place: Place, options: ChainOptions, held?: LogFile): Promise<Chain> {
@@ -70,9 +102,9 @@ async function undisturbed(
   for (let tries = 1; ; tries++) {
     const opened = new Set<LogFile>()
     try {
-      const all = stableListing(path)
+      const all = await stableListing(path)
       const chain = await attempt(all, opened)
-      if (!isSameListing(stableListing(path), all) && tries < TRIES) throw new Disturbed(path)
+      if (!isSameListing(await stableListing(path), all) && tries < TRIES) throw new Disturbed(path)
       for (const file of opened) if (!chain.files.includes(file)) closeLogFile(file)
       return chain
     } catch (error) {
@@ -100,7 +132,7 @@ async function find(
     const first = await openOne(one, options, opened)
     if (first && seekTo(first, place)) return { files: [first, ...(await after(same))], found: true }
   }
-  for (let i = all.length - 1; i >= 0 && place.offset > 0; i--) {
+  for (let i = all.length - 1; i >= 0 && (place.offset > 0 || (place.head?.bytes ?? 0) > 0); i--) {
     const other = all[i]
     // Neither a copy nor its compressed form is older than the last line that we have of it.
     if (other === undefined || i === same || Math.ceil(other.modifiedMs) < Math.floor(place.modifiedMs)) continue
@@ -115,9 +147,10 @@ async function find(
 }
 
 /** All files of the log, oldest first, as two listings in a row have them. */
-export function stableListing(path: string): Sibling[] {
+export async function stableListing(path: string): Promise<Sibling[]> {
   let before = listing(path)
   for (let i = 0; i < LISTINGS; i++) {
+    if (before.length > MANY) await nextTurn()
     const now = listing(path)
     if (isSameListing(now, before)) return now
     before = now
@@ -139,7 +172,8 @@ function listing(path: string): Sibling[] {
 
 async function openAll(siblings: readonly Sibling[], options: ChainOptions, opened: Set<LogFile>): Promise<LogFile[]> {
   const files: LogFile[] = []
-  for (const sibling of siblings) {
+  for (const [index, sibling] of siblings.entries()) {
+    if (index % MANY === MANY - 1) await nextTurn()
     const file = await openOne(sibling, options, opened)
     if (file) files.push(file)
   }
@@ -166,8 +200,10 @@ async function openOne(sibling: Sibling, options: ChainOptions, opened: Set<LogF
 
 const probe = Buffer.alloc(256)
 
-function seekTo(file: LogFile, { offset, tail }: Place): boolean {
+/** False where its content is another one. */
+export function seekTo(file: LogFile, { offset, tail, head }: Pick<Place, 'offset' | 'tail' | 'head'>): boolean {
   if (file.size < offset || !seek(file, offset)) return false
+  if (head !== undefined && !beginsWith(file, head)) return false
   file.tail = tail
   return readOn(file, probe, 1) !== undefined
 }

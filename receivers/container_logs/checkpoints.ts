@@ -4,9 +4,10 @@
 // a few lines twice.
 import { createHash } from 'node:crypto'
 import { closeSync, fstatSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs'
-import { createServer, type Server } from 'node:net'
+import { createServer } from 'node:net'
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
+import { lockFile } from '../../native/index.ts'
 
 export type SavedFile = {
   readonly dev: string
@@ -17,6 +18,8 @@ export type SavedFile = {
   readonly replay?: number
   /** Base64 of what stands before the offset. */
   readonly tail: string
+  /** How the content begins: `BYTES:CRC32`, both decimal; missing where an older version wrote it. */
+  readonly head?: string
 }
 
 export type Saved = {
@@ -29,6 +32,10 @@ export type Saved = {
   /** For logs that end while no agent is there. */
   readonly writer?: Writer
 }
+
+/** The format of a writer whose log is the journal: there is no file then. */
+export const JOURNALD = 'journald'
+export const journalKey = (container: string): string => `${JOURNALD}/${container}`
 
 export type Writer = {
   /** The log's file. */
@@ -51,6 +58,8 @@ export type Checkpoints = {
   remove(key: string): void
   /** Slots that could not be believed when they were read. */
   readonly damaged: number
+  /** How many logs there are for which there was no slot. */
+  refused(): number
   close(): void
 }
 
@@ -72,26 +81,31 @@ type Entry = { readonly slot: number; saved: Saved; head: string | undefined }
 
 /**
  * Throws when the file cannot be used: no such directory and none can be made, or another agent keeps its own there.
- * A file that is not ours is not written over.
+ * A file that is not ours is not written over. What cannot be written later, `failed` hears.
  */
-export async function openCheckpoints(path: string): Promise<Checkpoints> {
+export async function openCheckpoints(path: string, failed: (error: Error) => void): Promise<Checkpoints> {
   mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  const lock = await onlyOne(path)
   const fd = openSync(path, 'a+', 0o600)
   closeSync(fd)
   const file = openSync(path, 'r+')
-  try {
-    return read(file, path, lock)
-  } catch (error) {
+  let unlock = () => {}
+  const close = () => {
     closeSync(file)
-    lock.close()
+    unlock()
+  }
+  try {
+    unlock = await onlyOne(file, path)
+    return { ...placesIn(file, path, failed), close }
+  } catch (error) {
+    close()
     throw error
   }
 }
 
-function read(fd: number, path: string, lock: Server): Checkpoints {
+function placesIn(fd: number, path: string, failed: (error: Error) => void): Omit<Checkpoints, 'close'> {
   const known = new Map<string, Entry>()
   const free: number[] = []
+  const refused = new Set<string>()
   let damaged = 0
   const { size } = fstatSync(fd)
   const header = Buffer.alloc(SLOT_BYTES)
@@ -116,7 +130,15 @@ function read(fd: number, path: string, lock: Server): Checkpoints {
     } else known.set(entry.key, { slot, saved: entry.saved, head: undefined })
   }
 
-  const put = (slot: number) => writeSync(fd, line, 0, SLOT_BYTES, slot * SLOT_BYTES)
+  /** Logs are read also where the disk is full. */
+  function put(slot: number): void {
+    try {
+      writeSync(fd, line, 0, SLOT_BYTES, slot * SLOT_BYTES)
+    } catch (cause) {
+      const why = (cause as Error).message
+      failed(new Error(`cannot note offsets in ${path}: ${why} · fix: make room there, or set storage`, { cause }))
+    }
+  }
 
   return {
     sinceMs,
@@ -125,7 +147,7 @@ function read(fd: number, path: string, lock: Server): Checkpoints {
       let entry = known.get(key)
       if (entry === undefined) {
         const slot = free.pop() ?? (slots < MOST_SLOTS ? slots++ : undefined)
-        if (slot === undefined) return // counted by whoever watches how many logs there are
+        if (slot === undefined) return void refused.add(key)
         entry = { slot, saved, head: undefined }
         known.set(key, entry)
       }
@@ -137,19 +159,15 @@ function read(fd: number, path: string, lock: Server): Checkpoints {
     entries: () => Array.from(known, ([key, { saved }]) => [key, saved]),
     remove(key) {
       const entry = known.get(key)
+      refused.delete(key)
       if (entry === undefined) return
       known.delete(key)
       free.push(entry.slot)
       line.fill(SPACE, 0, SLOT_BYTES - 1)
       put(entry.slot)
     },
-    get damaged() {
-      return damaged
-    },
-    close() {
-      closeSync(fd)
-      lock.close()
-    },
+    damaged,
+    refused: () => refused.size,
   }
 }
 
@@ -199,10 +217,14 @@ export function decodeSlot(bytes: Buffer): { readonly key: string; readonly save
 }
 
 function isSavedFile(file: SavedFile): boolean {
-  const { dev, ino, offset, tail, replay = 0 } = file
+  const { dev, ino, offset, tail, replay = 0, head = '0:0' } = file
   const isNumber = Number.isSafeInteger(offset) && offset >= 0 && Number.isSafeInteger(replay) && replay >= 0
-  return isNumber && /^\d+$/.test(dev) && /^\d+$/.test(ino) && typeof tail === 'string'
+  return isNumber && /^\d+$/.test(dev) && /^\d+$/.test(ino) && typeof tail === 'string' && isHead(head)
 }
+
+/** At most the 64 bytes of log_file.ts. */
+const isHead = (head: unknown): boolean =>
+  typeof head === 'string' && /^(?:[0-9]|[1-5][0-9]|6[0-4]):\d{1,10}$/.test(head)
 
 const isWriter = ({ path, format, cgroup }: Writer): boolean =>
   typeof path === 'string' &&
@@ -210,14 +232,30 @@ const isWriter = ({ path, format, cgroup }: Writer): boolean =>
   Number.isSafeInteger(cgroup.id) &&
   typeof cgroup.path === 'string'
 
+/** Returns what ends it. Throws where another agent has the file, also one in another container. */
+async function onlyOne(fd: number, path: string): Promise<() => void> {
+  let isOurs: boolean
+  try {
+    isOurs = lockFile(fd)
+  } catch {
+    return onlyOneHere(path) // no addon, or no locks in that file system
+  }
+  if (!isOurs) throw anotherAgent(path)
+  return () => {}
+}
+
 /** An abstract socket of that name: the kernel frees it with the process, however that ends (unix(7)). */
-function onlyOne(path: string): Promise<Server> {
+function onlyOneHere(path: string): Promise<() => void> {
   return new Promise((resolve, reject) => {
     const server = createServer((socket) => socket.destroy())
-    server.once('error', () =>
-      reject(new Error(`another agent keeps ${path} · fix: stop it, or set storage to another directory`)),
-    )
+    server.once('error', () => reject(anotherAgent(path)))
     const name = createHash('sha256').update(path).digest('hex')
-    server.listen(`\0leadline-${name}`, () => resolve(server.unref()))
+    server.listen(`\0leadline-${name}`, () => {
+      server.unref()
+      resolve(() => void server.close())
+    })
   })
 }
+
+const anotherAgent = (path: string): Error =>
+  new Error(`another agent keeps ${path} · fix: stop it, or set storage to another directory`)

@@ -1,11 +1,11 @@
 // Follows one log from file to file: what was renamed is read to its end first, what was copied and truncated goes on
 // in the copy, and the place of what has been handed on is saved with every delivery.
-import { type Chain, type ChainOptions, filesFrom } from './chain.ts'
+import { type Chain, type ChainOptions, filesFrom, placeAtEnd, placeOf, withoutFirst } from './chain.ts'
 import type { Saved } from './checkpoints.ts'
 import { type Counts, noCounts } from './counts.ts'
 import type { Format } from './formats/format.ts'
 import { clear, createDecoded, type Decoded } from './lines.ts'
-import { closeLogFile, hasNews, isSameFile, type LogFile, look, rewind, seek } from './log_file.ts'
+import { closeLogFile, hasNews, isSameFile, type LogFile, look, rewind } from './log_file.ts'
 import { keepPlaces } from './places.ts'
 import { readOneShare, type ShareOptions, skip, takeRest } from './shares.ts'
 import { currentFile } from './siblings.ts'
@@ -67,6 +67,8 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
   const shares: ShareOptions = { format, maxLineBytes: limits.maxLineBytes, decoded, handOn }
   /** Oldest first; the last is the current one. */
   let files: LogFile[] = []
+  /** The one before them, read to its end and closed. */
+  let behind: LogFile | undefined
   let settling = false
   let finishingMs: number | undefined
   let finished = false
@@ -113,11 +115,8 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
     counts.truncations++
     const { offset } = file
     const found = await whereNow(file, files[files.indexOf(file) - 1])
-    if (found.found) {
-      for (const one of found.files.slice(0, -1)) one.rotatedMs = Date.now()
-      files.splice(files.indexOf(file), 1, ...found.files)
-      if (places.reading === file) places.reading = found.files[0]
-      closeLogFile(file)
+    if (found.found && found.files.length > 0) {
+      replace(file, found.files)
       return
     }
     // What was written between our last look and the truncation is gone, and how much that was nobody knows.
@@ -130,18 +129,33 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
   }
 
   /** What stood in a file that was truncated is in a copy. */
-  async function whereNow(file: LogFile, before: LogFile | undefined): Promise<Chain> {
-    const { offset, tail, head, readModifiedMs } = file
-    if (offset > 0) return filesFrom(path, { id: undefined, offset, tail, modifiedMs: readModifiedMs }, chain)
+  function whereNow(file: LogFile, before: LogFile | undefined): Promise<Chain> {
+    if (file.offset > 0) return filesFrom(path, { ...placeOf(file), id: undefined }, chain)
     // Of what was not begun its place is known: after the file before it. Without one, how it begins.
     if (before !== undefined) return filesFrom(path, placeAtEnd(before), chain, before)
-    const place = { id: undefined, offset: head.length, tail: head, modifiedMs: readModifiedMs }
-    const found = await filesFrom(path, place, chain)
-    if (found.found && found.files[0] !== undefined) seek(found.files[0], 0)
-    return found
+    return behind === undefined
+      ? filesFrom(path, { ...placeOf(file), id: undefined }, chain)
+      : filesFrom(path, placeOf(behind), chain).then(withoutFirst)
   }
 
-  const store = () => places.store(files)
+  /** Something stands now in a file that was empty when it was opened; there may have been more before. */
+  async function begun(file: LogFile): Promise<void> {
+    file.openedEmpty = false
+    const before = files[files.indexOf(file) - 1]
+    if (before === undefined && behind === undefined) return
+    const { files: now, found } = await whereNow(file, before)
+    if (found && now.length > 0) replace(file, now)
+    else for (const one of now) closeLogFile(one)
+  }
+
+  function replace(file: LogFile, by: readonly LogFile[]): void {
+    for (const one of by.slice(0, -1)) one.rotatedMs = Date.now()
+    files.splice(files.indexOf(file), 1, ...by)
+    if (places.reading === file) places.reading = by[0]
+    closeLogFile(file)
+  }
+
+  const store = () => places.store(files, behind)
 
   function handOn(): void {
     counts.cutBytes += decoded.cutBytes
@@ -171,6 +185,7 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
   }
 
   function drop(file: LogFile): void {
+    if (file === files[0]) behind = file
     files = files.filter((one) => one !== file)
     closeLogFile(file)
     store()
@@ -219,6 +234,10 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
     look(current, nowMs)
     if (current.offset === 0 && current.size < size) {
       settle(() => truncated(current))
+      return
+    }
+    if (current.openedEmpty && current.size > 0) {
+      settle(() => begun(current))
       return
     }
     const grows = current.size !== size && current.changedMs === current.modifiedMs
@@ -302,10 +321,4 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
     counts,
     close,
   }
-}
-
-/** By its end a file is found again also where nothing of it was taken. */
-function placeAtEnd({ fd, path, dev, ino, size, modifiedMs, ...rest }: LogFile) {
-  const probe: LogFile = { ...rest, fd, path, dev, ino, size, modifiedMs }
-  return { id: { dev, ino }, offset: size, modifiedMs, tail: seek(probe, size) ? probe.tail : Buffer.alloc(0) }
 }

@@ -36,11 +36,11 @@ export default defineReceiver({
   ],
 
   async start(config, { host, log, meter, logs: sink, id }) {
-    const checkpoints = await keepOffsets(config.storage, id, log)
+    const errors = countErrors(log)
+    const checkpoints = await keepOffsets(config.storage, id, log, errors.failed)
     const scratchDirectory = checkpoints === undefined ? tmpdir() : config.storage
     const totals = createTotals(host)
     const isSelected = selection(host, config)
-    const errors = countErrors(log)
     const format = { maxLineBytes: config.max_log_size }
 
     const followed = followLogs({
@@ -54,7 +54,17 @@ export default defineReceiver({
     })
     const start = { startAt: config.start_at, sinceMs: checkpoints?.sinceMs ?? Date.now() }
     const sources = [findDockerLogs({ host, format, ...start, found: followed.add })]
-    sources.push(findOpenFiles({ host, log, format, patterns: config.files, ...start, add: followed.add }))
+    sources.push(
+      findOpenFiles({
+        host,
+        log,
+        format,
+        patterns: config.files,
+        ...start,
+        add: followed.add,
+        isFollowed: followed.has,
+      }),
+    )
     const journal = noJournalCounts()
     if (config.journald.enabled) {
       sources.push(
@@ -82,6 +92,7 @@ export default defineReceiver({
       refused: followed.refused,
       longestTurnMs: followed.longestTurnMs,
       damagedCheckpoints: checkpoints?.damaged ?? 0,
+      refusedCheckpoints: checkpoints?.refused() ?? 0,
     }))
 
     return {
@@ -97,11 +108,16 @@ export default defineReceiver({
 })
 
 /** Without them a restarted agent begins anew, which is no reason not to read at all. */
-async function keepOffsets(storage: string, id: string, log: Logger): Promise<Checkpoints | undefined> {
+async function keepOffsets(
+  storage: string,
+  id: string,
+  log: Logger,
+  failed: (error: Error) => void,
+): Promise<Checkpoints | undefined> {
   if (storage === '') return undefined
   try {
     mkdirSync(storage, { recursive: true, mode: 0o700 })
-    return await openCheckpoints(join(storage, `${id.replaceAll('/', '~')}.offsets`))
+    return await openCheckpoints(join(storage, `${id.replaceAll('/', '~')}.offsets`), failed)
   } catch (error) {
     log.warn('offsets are not kept: what is written while the agent is away is not read', {
       error: (error as Error).message,

@@ -3,7 +3,7 @@ import { openJournal } from '../../native/index.ts'
 import type { Cgroup, Host } from '../host/host.ts'
 import type { LogChunk, LogSink, LogStream, LogSubject } from '../logs.ts'
 import type { Logger } from '../receiver.ts'
-import type { Checkpoints } from './checkpoints.ts'
+import { type Checkpoints, JOURNALD, journalKey } from './checkpoints.ts'
 import { STDOUT_STDERR } from './docker_logs.ts'
 import { holdLines } from './formats/held.ts'
 import { decodeEntries, type Entry, FIELDS, type JournalReader, type JournalStart } from './journal_entries.ts'
@@ -37,6 +37,8 @@ export type JournalCounts = {
 export const noJournalCounts = (): JournalCounts => ({ unknownWriters: 0, unfinishedLines: 0, cutBytes: 0 })
 
 const EVERY_MS = 250
+/** Where nothing came the last time: still within the second. */
+const SILENT_MS = 800
 /** About two milliseconds' worth. */
 const AT_ONCE = 500
 const AT_ONCE_BYTES = 1 << 20
@@ -75,18 +77,31 @@ export function readJournal(options: Options): () => void {
 
   function subjectOf({ transport, container, cgroup, unit }: Entry): LogSubject | undefined {
     if (transport === 'kernel') return host.node
-    if (container !== '') return host.logs?.cgroupOf(container)
+    if (container !== '') return host.logs?.cgroupOf(container) ?? recall(container)
     return (
       (cgroup === '' ? undefined : host.logs?.cgroupAt(cgroup)) ??
       (unit === '' ? undefined : host.logs?.cgroupAt(`/system.slice/${unit}`))
     )
   }
 
-  function writerOf(subject: LogSubject, isContainer: boolean): Writer {
+  /** One that ended while no agent was there. */
+  function recall(container: string): Cgroup | undefined {
+    const cgroup = checkpoints?.read(journalKey(container))?.writer?.cgroup
+    return cgroup === undefined ? undefined : host.logs?.recall(cgroup)
+  }
+
+  function remember(container: string, { id, path, bornMs }: Cgroup): void {
+    const writer = { path: '', format: JOURNALD, cgroup: { id, path, bornMs }, ended: false }
+    checkpoints?.write(journalKey(container), { files: [], modifiedMs: Date.now(), writer })
+  }
+
+  function writerOf(subject: LogSubject, container: string): Writer {
+    const isContainer = container !== ''
     const source = isContainer ? STDOUT_STDERR : 'journald'
     const known = writers.get(subject)?.get(source)
     if (known !== undefined) return known
     if (writers.size > MOST_WRITERS) writers.clear()
+    if (isContainer && subject.kind === 'cgroup' && subject.endedMs === undefined) remember(container, subject)
     const stream = (output: 'stdout' | 'stderr'): LogStream => ({ subject, source, ...(isContainer && { output }) })
     const made = { streams: { stdout: stream('stdout'), stderr: stream('stderr') }, isContainer }
     writers.set(subject, (writers.get(subject) ?? new Map()).set(source, made))
@@ -102,7 +117,7 @@ export function readJournal(options: Options): () => void {
         continue
       }
       if (subject.kind === 'cgroup' && options.select(subject) === 'no') continue
-      const writer = writerOf(subject, entry.container !== '')
+      const writer = writerOf(subject, entry.container)
       const lines = linesOf(batch, writer)
       if (writer.isContainer) addPiece(entry, writer, lines)
       else counts.cutBytes += addMessage(entry, lines.stdout, maxLineBytes)
@@ -183,7 +198,7 @@ export function readJournal(options: Options): () => void {
     if (stopped) return
     // More is there, most likely: the others have their turn between.
     if (count === AT_ONCE) setImmediate(() => stopped || read(journal))
-    else timer = setTimeout(() => read(journal), EVERY_MS).unref()
+    else timer = setTimeout(() => read(journal), count > 0 ? EVERY_MS : SILENT_MS).unref()
   }
 
   try {

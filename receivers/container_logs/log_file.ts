@@ -1,11 +1,16 @@
 // One file of a log, open and read at our own offset: its descriptor stays good when it is renamed or removed.
 import { closeSync, constants, fstatSync, openSync, readSync } from 'node:fs'
+import { crc32 } from 'node:zlib'
+import { msOf } from './siblings.ts'
 
 /** Which file it is. Numbers of inodes are used again, so what was read last tells the rest. */
 export type FileId = { readonly dev: bigint; readonly ino: bigint }
 
-/** Bytes before the offset that are looked at again at each reading. */
+/** Bytes before the offset, and at the beginning, that are looked at again at each reading. */
 export const TAIL_BYTES = 64
+
+/** The first bytes of a content, at most TAIL_BYTES, by their CRC-32: lines that repeat themselves have the same tails. */
+export type Head = { readonly bytes: number; readonly sum: number }
 
 export type LogFile = FileId & {
   readonly fd: number
@@ -15,8 +20,10 @@ export type LogFile = FileId & {
   offset: number
   /** The last bytes before the offset, at most TAIL_BYTES. */
   tail: Buffer
-  /** Its first bytes as they were when it was opened, by which it is known until some of it is taken. */
-  head: Buffer
+  /** How its content begins. */
+  head: Head
+  /** Nothing stood in it when it was opened: what came first may be in a copy by now. */
+  openedEmpty: boolean
   /** As the last look had it. */
   size: number
   /** When it was last written, in milliseconds since the epoch, as the last look had it. */
@@ -50,14 +57,15 @@ export function logFileOf(fd: number, path: string): LogFile | undefined {
   }
   const { dev, ino } = stat
   const size = Number(stat.size)
-  const modifiedMs = Number(stat.mtimeNs) / 1e6
-  const changedMs = Number(stat.ctimeNs) / 1e6
+  const modifiedMs = msOf(stat.mtimeNs)
+  const changedMs = msOf(stat.ctimeNs)
   const file = {
     fd,
     path,
     dev,
     ino,
-    head: bytesAt(fd, 0, size),
+    head: headOf(bytesAt(fd, 0, size)),
+    openedEmpty: size === 0,
     size,
     modifiedMs,
     changedMs,
@@ -67,6 +75,13 @@ export function logFileOf(fd: number, path: string): LogFile | undefined {
   }
   return { ...file, lookedTo: 0, readModifiedMs: modifiedMs, rotatedMs: undefined, grewMs: Date.now() }
 }
+
+const headOf = (bytes: Buffer): Head => ({ bytes: bytes.length, sum: crc32(bytes) })
+
+export function beginsWith({ fd }: LogFile, { bytes, sum }: Head): boolean {
+  return readSync(fd, headBytes, 0, bytes, 0) === bytes && crc32(headBytes.subarray(0, bytes)) === sum
+}
+const headBytes = Buffer.alloc(TAIL_BYTES)
 
 /** At most TAIL_BYTES, and none from `end` on. */
 export function bytesAt(fd: number, at: number, end: number): Buffer {
@@ -95,17 +110,17 @@ export const hasNews = ({ size, lookedTo, modifiedMs, readModifiedMs }: LogFile)
  * before the offset, or at its beginning, is not what was read there: then it was truncated and written anew.
  */
 export function readOn(file: LogFile, scratch: Buffer, most: number): Buffer | undefined {
-  const { tail, head } = file
+  const { tail } = file
   const got = readSync(file.fd, scratch, 0, tail.length + most, file.offset - tail.length)
   if (got < tail.length || scratch.compare(tail, 0, tail.length, 0, tail.length) !== 0) return undefined
-  const isOther =
-    file.offset === 0 && (got < head.length || scratch.compare(head, 0, head.length, 0, head.length) !== 0)
-  return isOther ? undefined : scratch.subarray(tail.length, got)
+  // Looked at last: what was read before a truncation is not taken for what came after it.
+  return beginsWith(file, file.head) ? scratch.subarray(tail.length, got) : undefined
 }
 
 /** `taken` bytes of what `readOn` returned are done with. */
 export function advance(file: LogFile, bytes: Buffer, taken: number): void {
   if (taken === 0) return
+  if (file.offset === 0) file.head = headOf(bytes.subarray(0, Math.min(TAIL_BYTES, taken)))
   const kept = Math.min(TAIL_BYTES, file.offset + taken)
   const tail = Buffer.allocUnsafe(kept)
   const fromNew = Math.min(kept, taken)
@@ -120,7 +135,8 @@ export function rewind(file: LogFile): void {
   file.offset = 0
   file.lookedTo = 0
   file.reached = 0
-  file.head = Buffer.alloc(0)
+  file.head = headOf(Buffer.alloc(0))
+  file.openedEmpty = false
   file.tail = Buffer.alloc(0)
 }
 

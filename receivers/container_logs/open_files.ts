@@ -8,6 +8,7 @@ import type { Logger } from '../receiver.ts'
 import type { FormatOptions } from './formats/format.ts'
 import { text } from './formats/text.ts'
 import type { FoundLog } from './log.ts'
+import { currentFile, logsOf } from './siblings.ts'
 import type { Start } from './start.ts'
 
 type Options = {
@@ -19,27 +20,34 @@ type Options = {
   /** Since when an agent is there: what was born later is read from its beginning. */
   readonly sinceMs: number
   readonly add: (log: FoundLog) => void
+  /** By its key. */
+  readonly isFollowed: (key: string) => boolean
 }
 
 /** A round through all processes begins no sooner than this after the last one. */
 const ROUND_MS = 2000
 const SLICE_EVERY_MS = 50
 const SLICE_MS = 3
+/** A rotated file is its log's for as long as programs need to be told, or a copy to be made. */
+const ROTATED_MS = 60_000
 /** fcntl(2): O_WRONLY and O_RDWR, as /proc/PID/fdinfo shows them. */
 const WRITING = 0o3
 
 /** Returns what ends it. */
-export function findOpenFiles({ host, log, format, patterns, startAt, sinceMs, add }: Options): () => void {
+export function findOpenFiles({ host, log, format, patterns, startAt, sinceMs, add, isFollowed }: Options): () => void {
   const forms = patterns.map((pattern) => new RegExp(pattern))
   const { proc = '/proc' } = host
   /** `dev:ino` → key of the log, so that a file which two containers share is read once. */
   const taken = new Map<string, string>()
+  /** `dev:ino` of rotated files that are held open → when that was seen first, and last. */
+  const rotated = new Map<string, { readonly firstMs: number; lastMs: number }>()
   let waiting: { readonly top: Cgroup; readonly id: string; readonly pid: number }[] = []
   let roundMs = 0
   let told = false
 
   function beginRound(): void {
     waiting = []
+    for (const [identity, { lastMs }] of rotated) if (roundMs - lastMs > ROTATED_MS) rotated.delete(identity)
     for (const cgroup of host.cgroups()) {
       const whose = host.attribution(cgroup)
       if (whose.state !== 'container') continue
@@ -84,6 +92,13 @@ export function findOpenFiles({ host, log, format, patterns, startAt, sinceMs, a
       closeSync(directory) // renamed since it was opened, or not where its path says
       return
     }
+    const isRotated = logsOf(path).some(
+      (log) => isFollowed(`file/${id}${log}`) || currentFile(`${dirname(within)}/${basename(log)}`) !== undefined,
+    )
+    if (isRotated && !isHeldForLong(identity)) {
+      closeSync(directory) // its log's follower reads it
+      return
+    }
     taken.set(identity, key)
     add({
       key,
@@ -92,12 +107,21 @@ export function findOpenFiles({ host, log, format, patterns, startAt, sinceMs, a
       source: path,
       outputs: false,
       subject: () => top,
-      start: () => start(top, file),
+      start: () => (isRotated ? { at: 'end' } : start(top, file)),
       close() {
         closeSync(directory)
         taken.delete(identity)
       },
     })
+  }
+
+  /** By a program that goes on to write into it, whatever its name is now. */
+  function isHeldForLong(identity: string): boolean {
+    const nowMs = performance.now()
+    const seen = rotated.get(identity) ?? { firstMs: nowMs, lastMs: nowMs }
+    rotated.set(identity, seen)
+    seen.lastMs = nowMs
+    return nowMs - seen.firstMs > ROTATED_MS
   }
 
   function start(top: Cgroup, { birthtimeMs }: Stats): Start {

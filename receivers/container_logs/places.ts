@@ -12,8 +12,8 @@ export type Places = {
   turnTo(file: LogFile): void
   /** After a restart: the files that were found for what was saved, with what had not ended back in the format. */
   resumed(files: readonly LogFile[], saved: Saved): void
-  /** Oldest first. */
-  store(files: readonly LogFile[]): void
+  /** Oldest first; `behind` is the last one that was let go of. */
+  store(files: readonly LogFile[], behind: LogFile | undefined): void
 }
 
 /** The current file, and those before it that may still be written. */
@@ -51,10 +51,10 @@ export function keepPlaces(format: Format, save: (saved: Saved) => void): Places
       const [before] = saved.files
       if (saved.files.length > 1 && format.heldFrom() === 0 && before?.replay !== undefined) carried = before
     },
-    store(files) {
+    store(files, behind) {
       // What was not begun yet is found again by what comes before it.
       const begun = files.filter(({ offset }) => offset > 0).slice(-MOST_SAVED)
-      const [first = files[0]] = begun
+      const [first = behind ?? files[0]] = begun
       if (first === undefined) return
       const held = format.heldFrom()
       if (held !== 0) carried = undefined

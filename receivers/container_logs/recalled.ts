@@ -2,7 +2,7 @@
 // that are gone are let go of.
 import { existsSync } from 'node:fs'
 import type { Host } from '../host/host.ts'
-import type { Checkpoints } from './checkpoints.ts'
+import { type Checkpoints, JOURNALD, type Writer } from './checkpoints.ts'
 import { STDOUT_STDERR } from './docker_logs.ts'
 import type { Followed } from './followed.ts'
 import type { FormatOptions } from './formats/format.ts'
@@ -36,7 +36,7 @@ export function recallLogs({ host, checkpoints, followed, format }: Options): ()
         formatName: writer.format,
         source: STDOUT_STDERR,
         outputs: true,
-        subject: () => host.logs?.cgroupOf(key.slice(key.indexOf('/') + 1)) ?? ghost,
+        subject: () => host.logs?.cgroupOf(containerOf(key)) ?? ghost,
         start: () => ({ at: 'end' }),
       })
     }
@@ -44,9 +44,12 @@ export function recallLogs({ host, checkpoints, followed, format }: Options): ()
 
   function forget(): void {
     for (const [key, { writer }] of checkpoints.entries()) {
-      if (writer !== undefined && !followed.has(key) && !existsSync(writer.path)) checkpoints.remove(key)
+      if (writer !== undefined && !followed.has(key) && isGone(key, writer)) checkpoints.remove(key)
     }
   }
+
+  const isGone = (key: string, { format, path }: Writer): boolean =>
+    format === JOURNALD ? host.logs?.cgroupOf(containerOf(key)) === undefined : !existsSync(path)
 
   const recalling = setTimeout(recall, AFTER_MS).unref()
   const forgetting = setInterval(forget, EVERY_MS).unref()
@@ -55,3 +58,5 @@ export function recallLogs({ host, checkpoints, followed, format }: Options): ()
     clearInterval(forgetting)
   }
 }
+
+const containerOf = (key: string): string => key.slice(key.indexOf('/') + 1)

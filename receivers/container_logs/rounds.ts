@@ -40,6 +40,8 @@ type Entry = {
   waitMs: number
   queued: boolean
   busy: boolean
+  /** It was silent until now: what woke it is seldom all that comes. */
+  woken: boolean
   /** While the kernel watches it. */
   unwatch: (() => void) | undefined
 }
@@ -80,8 +82,9 @@ export function startRounds(failed: (error: Error) => void): Rounds {
     }
     if (hasNews || entry.queued || log.young) unwatch(entry)
     if (log.young) entry.waitMs = YOUNG_MS
-    else if (hasNews || entry.queued) entry.waitMs = entry.busy ? BUSY_MS : USUAL_MS
+    else if (hasNews || entry.queued) entry.waitMs = entry.busy || entry.woken ? BUSY_MS : USUAL_MS
     else entry.waitMs = whenSilent(entry)
+    entry.woken = false
     const gridMs = entry.waitMs / GRIDS
     entry.nextMs = Math.ceil((nowMs + entry.waitMs) / gridMs) * gridMs
     if (hasNews && !entry.queued) {
@@ -101,7 +104,7 @@ export function startRounds(failed: (error: Error) => void): Rounds {
   function wake(entry: Entry): void {
     unwatch(entry)
     if (!entries.has(entry)) return
-    entry.waitMs = USUAL_MS
+    entry.woken = true
     entry.nextMs = performance.now()
     soon(entry.nextMs)
   }
@@ -157,7 +160,15 @@ export function startRounds(failed: (error: Error) => void): Rounds {
   return {
     add(log) {
       const nowMs = performance.now()
-      entries.add({ log, nextMs: nowMs, waitMs: USUAL_MS, queued: false, busy: false, unwatch: undefined })
+      entries.add({
+        log,
+        nextMs: nowMs,
+        waitMs: USUAL_MS,
+        queued: false,
+        busy: false,
+        woken: false,
+        unwatch: undefined,
+      })
       soon(nowMs)
     },
     get longestTurnMs() {

@@ -40,7 +40,7 @@ const choice = z.strictObject({
   names: z._default(z.array(pattern), []),
   /** Label of the container → regular expression on its value. */
   labels: z._default(z.record(z.string(), pattern), {}),
-  /** Annotation of the Kubernetes pod → regular expression on its value. */
+  /** Annotation of the pod → regular expression on its value; of containerd's pods those that its `pod_annotations` list. */
   annotations: z._default(z.record(z.string(), pattern), {}),
 })
 export type Choice = z.infer<typeof choice>

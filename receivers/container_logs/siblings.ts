@@ -45,6 +45,13 @@ const isRotated = (name: string, base: string): boolean =>
   /^[.-][\d]/.test(name.slice(base.length)) &&
   !USELESS.test(name)
 
+/** The logs that a file could be a rotated one of, by its name. */
+export function logsOf(path: string): string[] {
+  const name = basename(path)
+  const ends = Array.from(name.matchAll(/[.-](?=\d)/g), ({ index }) => index)
+  return ends.flatMap((end) => (end > 0 ? [join(dirname(path), name.slice(0, end))] : []))
+}
+
 /** Dates grow with time, and so does their text; plain numbers shrink. Dated ones are taken for the older. */
 function orderOf(suffix: string): { readonly number: number; readonly text: string } {
   const number = /^\.(\d{1,5})$/.exec(suffix)?.[1]
@@ -61,6 +68,9 @@ function statOf(path: string): Sibling[] {
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
   if (stat === undefined || !stat.isFile()) return []
   const { dev, ino, size, mtimeNs, birthtimeNs } = stat
-  const [modifiedMs, bornMs] = [Number(mtimeNs) / 1e6, Number(birthtimeNs) / 1e6]
+  const [modifiedMs, bornMs] = [msOf(mtimeNs), msOf(birthtimeNs)]
   return [{ path, dev, ino, size: Number(size), modifiedMs, bornMs, compressed: COMPRESSED.test(path) }]
 }
+
+/** To the last bit as node:fs has it where it is asked for no bigints, so that equal times are equal. */
+export const msOf = (ns: bigint): number => Number(ns / 1_000_000_000n) * 1000 + Number(ns % 1_000_000_000n) / 1e6

@@ -1,10 +1,10 @@
 // Where reading begins: at the place that was saved, at the beginning, at the end, or at a point in time.
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { type ChainOptions, filesFrom, filesSince } from './chain.ts'
+import { type ChainOptions, filesFrom, filesSince, seekTo } from './chain.ts'
 import type { Saved, SavedFile } from './checkpoints.ts'
 import type { Format } from './formats/format.ts'
 import { clear, createDecoded } from './lines.ts'
-import { isSameFile, type LogFile, openLogFile, readOn, seek, TAIL_BYTES } from './log_file.ts'
+import { type Head, isSameFile, type LogFile, openLogFile, readOn, seek, TAIL_BYTES } from './log_file.ts'
 
 export type Start =
   /** What is written from now on. */
@@ -39,6 +39,7 @@ export async function resume(path: string, saved: Saved, format: Format, options
     id: { dev: BigInt(first.dev), ino: BigInt(first.ino) },
     offset: first.offset,
     tail: Buffer.from(first.tail, 'base64'),
+    head: parseHead(first.head),
     modifiedMs: saved.modifiedMs,
   }
   const chain = await filesFrom(path, place, options)
@@ -58,9 +59,9 @@ export async function resume(path: string, saved: Saved, format: Format, options
 const isSaved = (file: LogFile, { dev, ino }: SavedFile): boolean =>
   isSameFile(file, { dev: BigInt(dev), ino: BigInt(ino) })
 
-function isAt(file: LogFile, { offset, tail }: SavedFile): boolean {
-  if (offset > 0 && file.size >= offset && seek(file, offset) && file.tail.equals(Buffer.from(tail, 'base64')))
-    return true
+function isAt(file: LogFile, { offset, tail, head }: SavedFile): boolean {
+  const place = { offset, tail: Buffer.from(tail, 'base64'), head: parseHead(head) }
+  if (offset > 0 && seekTo(file, place)) return true
   seek(file, 0)
   return false
 }
@@ -136,7 +137,13 @@ function timeAt(file: LogFile, format: Format, offset: number, from: number) {
   return writtenMs === undefined ? undefined : { writtenMs, end: offset + next }
 }
 
-export function savedFile({ dev, ino, offset, tail }: LogFile, replayFrom: number | undefined): SavedFile {
+export function savedFile({ dev, ino, offset, tail, head }: LogFile, replayFrom: number | undefined): SavedFile {
   const replay = replayFrom === undefined ? {} : { replay: replayFrom }
-  return { dev: String(dev), ino: String(ino), offset, ...replay, tail: tail.toString('base64') }
+  const begins = `${head.bytes}:${head.sum}`
+  return { dev: String(dev), ino: String(ino), offset, ...replay, tail: tail.toString('base64'), head: begins }
+}
+
+function parseHead(written: string | undefined): Head | undefined {
+  const [bytes = 0, sum = 0] = written?.split(':').map(Number) ?? []
+  return written === undefined ? undefined : { bytes, sum }
 }

@@ -13,6 +13,8 @@ export type State = {
   /** Logs that are not followed because there are too many. */
   readonly refused: number
   readonly damagedCheckpoints: number
+  /** Logs whose place is not noted because there are too many. */
+  readonly refusedCheckpoints: number
 }
 
 export function startTelemetry(meter: Meter, receiver: string, state: () => State): () => void {
@@ -22,7 +24,7 @@ export function startTelemetry(meter: Meter, receiver: string, state: () => Stat
   })
   const events = meter.createObservableCounter('otelcol_receiver_log_events', {
     description:
-      'What happened to logs: rotations, truncations, gaps (the place could not be found again), damaged records or checkpoints, journal entries whose writer nobody knows, lines whose end did not come, errors, logs refused because there are too many.',
+      'What happened to logs: rotations, truncations, gaps (the place could not be found again), damaged records or checkpoints, journal entries whose writer nobody knows, lines whose end did not come, errors, logs refused, or their places not noted, because there are too many.',
   })
   const cut = meter.createObservableCounter('otelcol_receiver_log_cut', {
     unit: 'By',
@@ -33,7 +35,16 @@ export function startTelemetry(meter: Meter, receiver: string, state: () => Stat
     description: 'CPU time of the longest turn that logs took in the event loop, in the last minute or two.',
   })
   const observe: Parameters<Meter['addBatchObservableCallback']>[0] = (result) => {
-    const { followed: logs, counts, journal, errors, refused, damagedCheckpoints, longestTurnMs } = state()
+    const {
+      followed: logs,
+      counts,
+      journal,
+      errors,
+      refused,
+      damagedCheckpoints,
+      refusedCheckpoints,
+      longestTurnMs,
+    } = state()
     result.observe(followed, logs, attributes)
     result.observe(cut, counts.cutBytes + journal.cutBytes, attributes)
     result.observe(longestTurn, longestTurnMs / 1000, attributes)
@@ -47,6 +58,7 @@ export function startTelemetry(meter: Meter, receiver: string, state: () => Stat
       unfinished_line: journal.unfinishedLines,
       error: errors,
       refused,
+      refused_checkpoint: refusedCheckpoints,
     }
     for (const [event, times] of Object.entries(happened)) result.observe(events, times, { ...attributes, event })
   }

@@ -13,6 +13,7 @@ import { type Container, startDocker } from './docker.ts'
 
 const SOURCE = 'stdout/stderr'
 const CLEAN = { missing: 0, again: 0, damaged: 0 }
+const TRIES = 5
 
 function ledgerOf(t: TestContext, config: object = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'leadline-logs-'))
@@ -65,7 +66,7 @@ test(
     }
     t.diagnostic(`${again} lines of ${10 * count} came again after 4 times SIGKILL`)
     // What was handed on and not noted when the agent was killed: at most one piece of one log each time.
-    assert.ok(again < 4 * 120, `${again} came again`)
+    assert.ok(again < 4 * 60, `${again} came again`)
   },
 )
 
@@ -118,7 +119,8 @@ test(
   async (t) => {
     const docker = await startDocker(t, 'logs')
     const ledger = ledgerOf(t)
-    const command = ['sh', '-c', 'log_writer 998 0; until [ -e /go ]; do usleep 20000; done; log_writer 5 0; sleep 100']
+    const onGo = 'until [ -e /go ]; do usleep 20000; done; rm /go; log_writer 5 0'
+    const command = ['sh', '-c', `log_writer 998 0; for i in $(seq ${TRIES}); do ${onGo}; done; sleep 100`]
     const box = await docker.run('old', { command })
     const file = await docker.docker('inspect', '--format', '{{.LogPath}}', box.id)
     // The daemon reads stdout and stderr each by itself: the last line of one may come after the last of the other.
@@ -127,12 +129,19 @@ test(
     await ledger.start()
     await sleep(1500)
     assert.equal(ledger.seen(box), undefined)
-    await docker.docker('exec', box.id, 'sh', '-c', '> /go')
-    const written = performance.now()
-    await until('the first lines came', () => ledger.seen(box)?.lines === 5, { everyMs: 10 })
-    t.diagnostic(`${(performance.now() - written).toFixed(0)} ms after the exec returned`)
-    assert.ok(performance.now() - written < 1000)
-    assert.deepEqual(faults(ledger.seen(box), 5), CLEAN)
+    // A machine may be busy for a while; the receiver may not.
+    const tookMs: number[] = []
+    while (tookMs.length < TRIES && !tookMs.some((ms) => ms < 1000)) {
+      await docker.docker('exec', box.id, 'sh', '-c', '> /go')
+      const written = performance.now()
+      const isRead = () => ledger.seen(box)?.lines === 5 * (tookMs.length + 1)
+      await until('the first lines came', isRead, { everyMs: 10, deadlineMs: 30_000 })
+      tookMs.push(performance.now() - written)
+    }
+    t.diagnostic(`${tookMs.map(Math.round)} ms after the exec returned`)
+    assert.ok(tookMs.some((ms) => ms < 1000))
+    assert.equal(ledger.seen(box)?.times.size, 5)
+    assert.equal(ledger.seen(box)?.damaged, 0)
   },
 )
 

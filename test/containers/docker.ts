@@ -11,7 +11,7 @@ import { buildTool } from '../tools/build.ts'
 import { until } from '../until.ts'
 
 const BUSYBOX = '/bin/busybox'
-const APPLETS = ['sh', 'sleep', 'echo', 'cat', 'true', 'yes', 'dd', 'nc', 'wget', 'seq', 'usleep', 'kill', 'ls']
+const APPLETS = ['sh', 'sleep', 'echo', 'cat', 'true', 'yes', 'dd', 'nc', 'wget', 'seq', 'usleep', 'kill', 'ls', 'rm']
 /** C programs of test/tools; in the image they are /bin/burner and so on. */
 const TOOLS = ['burner', 'connections', 'latency', 'fork_storm', 'log_writer']
 

@@ -2,7 +2,7 @@
 // journald driver; over a restart of the reader.
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process'
-import { globSync, mkdirSync, mkdtempSync, realpathSync, rmdirSync, rmSync, writeFileSync } from 'node:fs'
+import { globSync, mkdirSync, mkdtempSync, realpathSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
@@ -10,7 +10,6 @@ import { metrics } from '@opentelemetry/api'
 import * as z from 'zod/mini'
 import containerLogs from '../../receivers/container_logs/index.ts'
 import { hostSettings, startHost } from '../../receivers/host/index.ts'
-import { readLayout } from '../../receivers/host/layout.ts'
 import { atEnd } from '../ending.ts'
 import { faults, readLedger, startReader } from '../log_ledger.ts'
 import { listeningLog } from '../receivers/quiet.ts'
@@ -18,7 +17,7 @@ import { requires } from '../requires.ts'
 import { buildTool } from '../tools/build.ts'
 import { until } from '../until.ts'
 import { startDocker } from './docker.ts'
-import { startJournald } from './journald.ts'
+import { makeUnit, startJournald } from './journald.ts'
 
 /** What the addon loads. */
 const libsystemd = globSync('/lib/*/libsystemd.so.0').map((path) => realpathSync(path))
@@ -28,21 +27,10 @@ const childrenOf = ({ pid }: ChildProcess): string =>
 
 const CLEAN = { missing: 0, again: 0, damaged: 0 }
 
-/** A unit as systemd would have made it: its cgroup in every tree, and a command that runs in it. */
+/** Returns what runs a command in a unit of that name. */
 function unit(t: TestContext, name: string) {
-  const { root, v1 } = readLayout('/sys/fs/cgroup')
-  const trees = [...new Set([root, ...(v1.has('name=systemd') ? [v1.get('name=systemd') ?? ''] : [])])]
-  const directories = trees.map((tree) => `${tree}/system.slice/${name}.service`)
-  for (const directory of directories) {
-    mkdirSync(directory, { recursive: true })
-    atEnd(t, () =>
-      until('it is empty', () => {
-        rmdirSync(directory)
-        return true
-      }),
-    )
-  }
-  const enter = directories.map((directory) => `echo $$ > ${directory}/cgroup.procs`).join(' && ')
+  const { enter, remove } = makeUnit(name)
+  atEnd(t, remove)
   return (command: string) =>
     new Promise((resolve) => spawn('sh', ['-c', `${enter} && ${command}`], { stdio: 'ignore' }).once('exit', resolve))
 }
@@ -76,6 +64,7 @@ for (const [how, lacks] of Object.entries({ libsystemd: [], 'a journalctl child'
       const gone = new Promise((resolve) => first.once('exit', resolve))
       first.kill('SIGTERM')
       await gone
+      await docker.docker('wait', box.id) // nobody is there to see it end
       const second = await startReader(given)
       atEnd(t, () => void second.kill('SIGKILL'))
       await written
@@ -122,5 +111,26 @@ test(
       writeFileSync('/dev/kmsg', `<4>leadline test ${process.pid}`)
       return lines.includes(`node journald 4 leadline test ${process.pid}`)
     })
+  },
+)
+
+test(
+  'where the host is mounted elsewhere, its journals are read there',
+  requires('root', 'addon', 'journald'),
+  async (t) => {
+    await startJournald(t)
+    const folder = mkdtempSync(join(tmpdir(), 'leadline-journal-'))
+    atEnd(t, () => rmSync(folder, { recursive: true, force: true }))
+    const root = join(folder, 'host')
+    mkdirSync(root)
+    const run = unit(t, `leadline-elsewhere-${process.pid}`)
+    const ledger = join(folder, 'ledger')
+    const config = { storage: join(folder, 'storage'), include: { names: ['^/system.slice/leadline-elsewhere-'] } }
+    const reader = await startReader({ ledger, config, host: { root_path: root }, root })
+    atEnd(t, () => void reader.kill('SIGKILL'))
+    await run(`(${buildTool('log_writer')} 200 200; sleep 1) 2>&1 | systemd-cat`)
+    const seen = () => readLedger(ledger).get(`/system.slice/leadline-elsewhere-${process.pid}.service journald`)
+    await until('all came', () => seen()?.times.size === 200, { deadlineMs: 20_000 }).catch(() => {})
+    assert.deepEqual(faults(seen(), 200), CLEAN)
   },
 )

@@ -25,7 +25,12 @@ async function reading(t: TestContext, folder: string) {
   const include = { names: ['^/docker/leadline-files-'] }
   const child = await startReader({ ledger, config: { storage: join(folder, 'storage'), include } })
   atEnd(t, () => void child.kill('SIGKILL'))
-  return (id: string, path: string) => readLedger(ledger).get(`/docker/${id} ${path}`)
+  return {
+    seen: (id: string, path: string) => readLedger(ledger).get(`/docker/${id} ${path}`),
+    /** Of all that was read of a container. */
+    paths: (id: string) =>
+      [...readLedger(ledger).keys()].flatMap((key) => (key.startsWith(`/docker/${id} `) ? [key.split(' ')[1]] : [])),
+  }
 }
 
 for (const how of ['rename', 'copy']) {
@@ -33,7 +38,7 @@ for (const how of ['rename', 'copy']) {
     test(`in ${where}, rotated by ${how}, every line comes once`, requires('root', 'addon', 'docker'), async (t) => {
       const folder = folderOf(t)
       const docker = await startDocker(t, 'files')
-      const seen = await reading(t, folder)
+      const { seen, paths } = await reading(t, folder)
       const flags = where === 'a volume' ? ['--volume', `${folder}/volume:/var/log/app`] : []
       const write = `mkdir -p /var/log/app; exec log_writer 20000 4000 /var/log/app/app.log 3000 9 ${how}`
       const box = await docker.run('writer', { flags, command: ['sh', '-c', write] })
@@ -42,6 +47,7 @@ for (const how of ['rename', 'copy']) {
         () => {},
       )
       assert.deepEqual(faults(seen(box.id, path), 20_000), CLEAN)
+      assert.deepEqual(paths(box.id), [path])
     })
   }
 }
@@ -54,7 +60,7 @@ test(
     const secret = join(folder, 'secret')
     writeFileSync(secret, 'seq=0 x\n'.repeat(100))
     const docker = await startDocker(t, 'files')
-    const seen = await reading(t, folder)
+    const { seen } = await reading(t, folder)
     // A log whose rotated files are links to what the host has, a directory that is one, and a FIFO.
     const write = `mkdir -p /var/log; cd /var/log
       busybox mkfifo fifo; (sleep 100 > fifo) & (sleep 100 < fifo) &

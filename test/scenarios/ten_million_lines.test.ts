@@ -63,7 +63,11 @@ test(
     atEnd(t, () => rmSync(folder, { recursive: true, force: true }))
     const daemon = await startDocker(t, 'lines')
     const ledger = join(folder, 'ledger')
-    const config = { storage: join(folder, 'storage'), include: { names: ['^/docker/leadline-lines-'] } }
+    const config = {
+      storage: join(folder, 'storage'),
+      include: { names: ['^/docker/leadline-lines-'] },
+      journald: { enabled: false },
+    }
     const start = async () => {
       const child = await startReader({ ledger, config })
       atEnd(t, () => void child.kill('SIGKILL'))
@@ -103,6 +107,9 @@ test(
     t.diagnostic(
       `${JSON.stringify(sum)} of ${CONTAINERS * LINES} after ${KILLS} times SIGKILL and ${ENDINGS.length - KILLS} times SIGTERM`,
     )
+    const expected = boxes.map(({ id, source }) => `/docker/${id} ${source}`)
+    const others = [...streams.keys()].filter((key) => !expected.includes(key))
+    assert.deepEqual(others, [], 'rotated files are no logs of their own')
     assert.deepEqual({ ...sum, again: 0 }, { missing: 0, again: 0, damaged: 0 })
     assert.ok(sum.again <= KILLS * MOST_AGAIN, `${sum.again} came again`)
   },

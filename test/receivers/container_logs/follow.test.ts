@@ -13,86 +13,13 @@ import {
 } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type TestContext, test } from 'node:test'
+import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { gzipSync } from 'node:zlib'
-import { decodeSlot, openCheckpoints, type Saved } from '../../../receivers/container_logs/checkpoints.ts'
-import { type Follower, follow } from '../../../receivers/container_logs/follow.ts'
+import { decodeSlot, openCheckpoints } from '../../../receivers/container_logs/checkpoints.ts'
 import { jsonFile } from '../../../receivers/container_logs/formats/json_file.ts'
-import { text } from '../../../receivers/container_logs/formats/text.ts'
-import type { Start } from '../../../receivers/container_logs/start.ts'
 import { until } from '../../until.ts'
-
-function setUp(t: TestContext, { format = text, start = { at: 'time', sinceMs: 0, whole: true } as Start } = {}) {
-  const folder = mkdtempSync(join(tmpdir(), 'leadline-follow-'))
-  t.after(() => rmSync(folder, { recursive: true, force: true }))
-  const path = join(folder, 'app.log')
-  const lines: string[] = []
-  const told: string[] = []
-  const limits = { maxLineBytes: 1 << 20, maxLagBytes: 1 << 30, flushMs: 200 }
-  let saved: Saved | undefined
-  let follower: Follower | undefined
-  let n = 0
-  const open = () =>
-    follow({
-      path,
-      format: format(limits),
-      chain: { scratchDirectory: folder, mostUnpackedBytes: 1 << 24, failed: ({ message }) => void told.push(message) },
-      limits,
-      start,
-      saved,
-      deliver({ stdout }) {
-        if (stdout.count === 0) return
-        const told = stdout.bytes.toString('latin1', 0, stdout.length)
-        assert.ok(told.endsWith('\n'))
-        lines.push(...told.slice(0, -1).split('\n'))
-      },
-      save: (now) => {
-        saved = now
-      },
-      failed: (error) => assert.fail(error),
-    })
-  return {
-    path,
-    limits,
-    lines,
-    told,
-    /** Appends lines `1`, `2` … */
-    write(count: number) {
-      let out = ''
-      for (let i = 0; i < count; i++) out += `line ${++n}\n`
-      appendFileSync(path, out)
-    },
-    /** Looks for a while, and reads what is there. */
-    async read(forMs = 60) {
-      follower ??= open()
-      // Some turns of the event loop at least, because what is slow here is the machine.
-      for (let turns = 0, endMs = Date.now() + forMs; turns < 25 || Date.now() < endMs; turns++) {
-        await sleep(5)
-        if (follower.poll(Date.now())) while (follower.readShare());
-      }
-      return follower
-    },
-    /** Looks once, and reads nothing. */
-    async look() {
-      follower ??= open()
-      follower.poll(Date.now())
-      return follower
-    },
-    /** Lets the agent end; the next `read` is another one's. */
-    end() {
-      follower?.close()
-      follower = undefined
-    },
-    check() {
-      assert.deepEqual(
-        lines,
-        Array.from({ length: n }, (_, i) => `line ${i + 1}`),
-      )
-      assert.deepEqual(told, [])
-    },
-  }
-}
+import { setUp } from './one_log.ts'
 
 /** As logrotate names them: .1, .2 … */
 function shift(path: string, old: number): void {
@@ -208,6 +135,40 @@ test('copied and truncated before anything was read, and longer again than it wa
   log.write(100)
   await log.read()
   log.check()
+})
+
+test('empty when it was opened, then filled, copied, truncated and filled again between two looks', async (t) => {
+  const log = setUp(t)
+  log.write(10)
+  await log.read()
+  copyFileSync(log.path, `${log.path}.1`)
+  truncateSync(log.path)
+  await log.read()
+  log.write(10)
+  renameSync(`${log.path}.1`, `${log.path}.2`)
+  copyFileSync(log.path, `${log.path}.1`)
+  truncateSync(log.path)
+  log.write(20)
+  const { counts } = await log.read()
+  log.check()
+  assert.equal(counts.gaps, 0)
+})
+
+test('copied and truncated twice, and what stands before the place is the same each time', async (t) => {
+  const log = setUp(t)
+  const content = (n: number, more: number) => `content ${n}\n${'the same line\n'.repeat(10 + more)}`
+  appendFileSync(log.path, content(1, 0))
+  await log.read()
+  appendFileSync(log.path, 'the same line\n')
+  copyFileSync(log.path, `${log.path}.2`)
+  truncateSync(log.path)
+  appendFileSync(log.path, content(2, 5))
+  copyFileSync(log.path, `${log.path}.1`)
+  truncateSync(log.path)
+  appendFileSync(log.path, content(3, 5))
+  const { counts } = await log.read(200)
+  assert.equal(`${log.lines.join('\n')}\n`, content(1, 1) + content(2, 5) + content(3, 5))
+  assert.equal(counts.gaps, 0)
 })
 
 test('what is seen to have been there before a truncation without a copy is counted', async (t) => {
@@ -400,28 +361,28 @@ test('offsets survive, damaged ones are not believed, and two agents do not shar
   t.after(() => rmSync(folder, { recursive: true, force: true }))
   const path = join(folder, 'offsets')
   const saved = { files: [{ dev: '1', ino: '2', offset: 3, tail: 'YWJj' }], modifiedMs: 4 }
-  const first = await openCheckpoints(path)
+  const first = await openCheckpoints(path, assert.fail)
   for (let i = 0; i < 100; i++) first.write(`log ${i}`, saved)
-  await assert.rejects(openCheckpoints(path), /fix: /)
+  await assert.rejects(openCheckpoints(path, assert.fail), /fix: /)
   first.close()
   assert.equal(statSync(path).size, 101 * 1024)
 
   const bytes = readFileSync(path)
   bytes[5 * 1024 + 20] = (bytes[5 * 1024 + 20] ?? 0) ^ 1
   writeFileSync(path, bytes.subarray(0, 100 * 1024 + 50))
-  const second = await openCheckpoints(path)
+  const second = await openCheckpoints(path, assert.fail)
   assert.deepEqual(second.read('log 0'), saved)
   assert.equal(second.read('log 4'), undefined)
   assert.equal(second.read('log 99'), undefined)
   assert.equal(second.damaged, 2)
   second.remove('log 0')
   second.close()
-  const third = await openCheckpoints(path)
+  const third = await openCheckpoints(path, assert.fail)
   assert.equal(third.read('log 0'), undefined)
   third.close()
 
   writeFileSync(path, 'somebody else has this file')
-  await assert.rejects(openCheckpoints(path), /fix: /)
+  await assert.rejects(openCheckpoints(path, assert.fail), /fix: /)
   assert.equal(readFileSync(path, 'utf8'), 'somebody else has this file')
   assert.equal(decodeSlot(Buffer.alloc(1024)), undefined)
 })
