@@ -1,9 +1,15 @@
 // `leadline logs`: what a log complains about, as `grep | sort | uniq -c` would tell it if it knew what varies.
 import { parseArgs } from 'node:util'
-import { LEVELS } from '../../processors/log_fingerprint/levels.ts'
-import { createPatterns, createRoom, hashText } from '../../processors/log_fingerprint/patterns.ts'
-import { createReader, type Message, type Reader } from '../../processors/log_fingerprint/reader.ts'
-import { parseDuration } from '../../receivers/schema.ts'
+import {
+  createPatterns,
+  createReader,
+  createRoom,
+  hashText,
+  LEVELS,
+  type Message,
+  type Reader,
+} from '../../processors/log_fingerprint/engine.ts'
+import { parseDuration } from '../../receivers/duration.ts'
 import { UsageError } from './arguments.ts'
 import { createInput, FORMATS, type Format, type LineNumbers } from './logs_input.ts'
 import { createProgress } from './logs_progress.ts'

@@ -1,5 +1,5 @@
 // Bytes in any pieces → whole lines for the readers, without what Docker or Kubernetes put around each.
-import type { Reader } from '../../processors/log_fingerprint/reader.ts'
+import type { Reader } from '../../processors/log_fingerprint/engine.ts'
 
 /** `docker`: files of its json-file driver. `cri`: those of containerd and CRI-O. */
 export const FORMATS = ['plain', 'docker', 'cri'] as const

@@ -1,10 +1,12 @@
 // What `leadline logs` shows in the end: patterns by count, with level, course over time, and a message of each.
 import { styleText } from 'node:util'
-import { content } from '../../processors/log_fingerprint/content.ts'
-import { LEVELS } from '../../processors/log_fingerprint/levels.ts'
-import { masked, template } from '../../processors/log_fingerprint/mask.ts'
-import type { Patterns } from '../../processors/log_fingerprint/patterns.ts'
-import type { Message } from '../../processors/log_fingerprint/reader.ts'
+import {
+  contentTemplate,
+  LEVELS,
+  type Message,
+  masked,
+  type Patterns,
+} from '../../processors/log_fingerprint/engine.ts'
 import { labelText, sampleOf } from '../../processors/log_fingerprint/sample.ts'
 import { createCourse } from './logs_course.ts'
 import type { Terminal } from './terminal.ts'
@@ -71,7 +73,7 @@ export function createSummary({ top, isRaw }: Wanted, terminal: Terminal) {
     noteText() {
       const key = masked.high * 2 ** 32 + masked.low
       const known = templates.get(key)
-      pattern = known ?? template(content.bytes)
+      pattern = known ?? contentTemplate()
       if (known !== undefined) return
       if (templates.size >= MAX_TEMPLATES) templates.clear()
       templates.set(key, pattern)

@@ -22,7 +22,7 @@ export const RULES_VERSION = 1
 
 export const MAX_TOKENS = 128
 const MAX_TEXT_BYTES = 2048
-const MAX_QUOTED_BYTES = 300
+export const MAX_QUOTED_BYTES = 300
 const MAX_REPEAT = 4
 const WILDCARD = 0
 

@@ -1,11 +1,12 @@
 // Lines → messages: joins what belongs together, one stream at a time, and reads each message's pattern and level.
 // The next line decides where a message ends, never a clock; only the last one waits, until `flush`.
 import { byteAt, ESCAPE, isDigit, isLetter, NEWLINE, RETURN, SPACE, skipSpace, TAB } from './bytes.ts'
-import { content, levelInText, readContent, readJsonLine } from './content.ts'
+import { content, levelInText, readContent, readJsonLine, repeatContent } from './content.ts'
 import { fields, readJson } from './fields.ts'
-import { head, readHead } from './head.ts'
+import { beginning, head, readHead } from './head.ts'
 import { CRITICAL, ERROR, INFO, levelOf, levelOfSeverity, levelWord, UNKNOWN, WARNING } from './levels.ts'
 import { mask, masked } from './mask.ts'
+import { findRepeat, keepRepeat, repeat } from './repeats.ts'
 import * as shape from './shapes.ts'
 import { timeMs } from './time.ts'
 
@@ -147,6 +148,7 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
     stream.high = masked.high
     stream.low = masked.low
     content.bytes = bytes
+    content.isRepeat = false
     if (onText !== undefined) onText()
   }
 
@@ -170,13 +172,23 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
       begin(chunkFrom, chunkTo, false)
       return
     }
-    readHead(bytes, from, to)
+    const known = beginning(bytes, from, to)
+    if (known !== undefined && findRepeat(bytes, from, to, known)) {
+      end()
+      repeatContent(bytes, from, to, known)
+      begin(chunkFrom, chunkTo, true)
+      stream.isBareHead = repeat.isBare
+      stream.goesOn = endsOpen(bytes[to - 1] as number)
+      return
+    }
+    readHead(bytes, from, to, known)
     if (head.isTimed) {
       end()
       readContent(bytes, to)
       begin(chunkFrom, chunkTo, true)
       stream.isBareHead = content.level === UNKNOWN && isBare(bytes, head.text, to)
       stream.goesOn = endsOpen(bytes[to - 1] as number)
+      if (known !== undefined) keepRepeat(bytes, head.text, to, content.level, stream.isBareHead)
       return
     }
     other(bytes, from, to, chunkFrom, chunkTo)
