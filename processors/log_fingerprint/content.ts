@@ -15,9 +15,10 @@ import {
 import { fields, readJson, readLogfmt, unescaped } from './fields.ts'
 import { head, readHead } from './head.ts'
 import { CAPITALS, CRITICAL, ERROR, isWeak, levelOf, levelWord, UNKNOWN, WARNING } from './levels.ts'
-import { mask, masked, template } from './mask.ts'
+import { mask } from './mask.ts'
 import type { Beginning } from './recall.ts'
 import { repeat } from './repeats.ts'
+import { masked, template } from './tokens.ts'
 
 /** What `readContent` found; the pattern is in `masked`. One object, used again for every line. */
 export const content = {

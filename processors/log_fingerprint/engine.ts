@@ -2,6 +2,6 @@
 // constants are numbers and nothing is loaded late. Split over lazily loaded modules it is a fifth slower.
 export { contentTemplate } from './content.ts'
 export { LEVELS, type Level } from './levels.ts'
-export { masked } from './mask.ts'
 export { createPatterns, createRoom, hashText, type Patterns, type Room } from './patterns.ts'
 export { createReader, type Message, type Reader } from './reader.ts'
+export { masked } from './tokens.ts'

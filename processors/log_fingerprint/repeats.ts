@@ -2,8 +2,9 @@
 // it only in what reading does not look at. Like recall.ts a shortcut: it answers where reading would come to the same,
 // and nowhere else. A line is compared as its outline, in full; that two outlines have the same hash decides nothing.
 import { isDigit, isLetter, KINDS, SPACE, skipDigits } from './bytes.ts'
-import { MAX_QUOTED_BYTES, masked } from './mask.ts'
 import type { Beginning } from './recall.ts'
+import { masked } from './tokens.ts'
+import { MAX_QUOTED_BYTES } from './values.ts'
 import { MAX_BRACKET_BYTES } from './word.ts'
 
 /** What is known of the line that `findRepeat` found. One object, used again for every line. */
