@@ -47,13 +47,15 @@ export function createSummary({ top, isRaw }: Wanted, terminal: Terminal) {
     if (all.length === 0) return 'no messages\n'
     const best = all.slice(0, top)
     const width = Math.max(5, ...best.map((entry) => grouped(patterns.countOf(entry)).length))
+    const columns = Math.max(terminal.columns() ?? WIDEST, NARROWEST)
+    const oneLine = (text: string, before: number) => shortened(text, Math.min(columns - before, WIDEST))
     const rows = best.map((entry) => {
       const { sample, pattern } = shown[entry] as Shown
       const level = LEVELS[patterns.levelOf(entry)] ?? 'unknown'
-      const row = `${grouped(patterns.countOf(entry)).padStart(width)}  ${coloured(level)}  ${course.line(entry)}  ${oneLine(pattern)}`
-      return sample === '' || oneLine(sample) === oneLine(pattern)
+      const row = `${grouped(patterns.countOf(entry)).padStart(width)}  ${coloured(level)}  ${course.line(entry)}  ${oneLine(pattern, width + BEFORE_PATTERN)}`
+      return sample === '' || shortened(sample, WIDEST) === shortened(pattern, WIDEST)
         ? row
-        : `${row}\n${' '.repeat(width + 2)}${dim(oneLine(sample))}`
+        : `${row}\n${' '.repeat(width + 2)}${dim(oneLine(sample, width + 2))}`
     })
     const rest = all.length - best.length
     const more = rest > 0 ? `… and ${plural(rest, 'pattern')} more: --top ${all.length}\n` : ''
@@ -145,8 +147,13 @@ const moment = (ms: number) => {
   const local = ms - new Date(ms).getTimezoneOffset() * 60_000
   return new Date(local).toISOString().slice(0, 19).replace('T', ' ')
 }
-/** As much as a line shows. */
-const oneLine = (text: string) => {
+/** As much as a line shows, in characters. */
+const WIDEST = 160
+const NARROWEST = 60
+/** Gap, level, gap, course, gap. */
+const BEFORE_PATTERN = 2 + 8 + 2 + 16 + 2
+
+const shortened = (text: string, most: number) => {
   const line = text.replaceAll(/\s+/g, ' ').trim()
-  return line.length > 160 ? `${line.slice(0, 159)}…` : line
+  return line.length > most ? `${line.slice(0, most - 1)}…` : line
 }
