@@ -42,9 +42,10 @@ Lists receivers, processors, exporters and extensions with their stability, in t
 
 Reads files, or standard input, and prints the patterns of their messages by count, each with its level, its course
 over time, and a message of it. Joins what belongs together (stack traces, JSON over many lines), drops times, hosts
-and threads, and masks what varies. Needs no agent and no privileges.
+and threads, and masks what varies. Needs no agent and no privileges. Packed files (gzip, zstd) are unpacked. A file
+that cannot be read is told, the others are read, and the exit code is 1.
 
-  --level L      only messages of this level and above: debug, info, warning, error, critical
+  --level L      only messages of this level and above: debug, info, warning, error, critical, or as logs call it
   --top N        how many patterns are shown, 20 by default
   --since T      only messages from then on: a duration back from now (90m), or a time (2024-05-02T11:20)
   -f, --follow   go on reading as files grow

@@ -1,9 +1,16 @@
 // `leadline logs`: what a log complains about, as `grep | sort | uniq -c` would tell it if it knew what varies.
 import { parseArgs } from 'node:util'
-import { LEVELS } from '../../processors/log_fingerprint/levels.ts'
-import { createPatterns, createRoom, hashText } from '../../processors/log_fingerprint/patterns.ts'
-import { createReader, type Message, type Reader } from '../../processors/log_fingerprint/reader.ts'
-import { parseDuration } from '../../receivers/schema.ts'
+import {
+  createPatterns,
+  createReader,
+  createRoom,
+  hashText,
+  LEVELS,
+  levelNamed,
+  type Message,
+  type Reader,
+} from '../../processors/log_fingerprint/engine.ts'
+import { parseDuration } from '../../receivers/duration.ts'
 import { UsageError } from './arguments.ts'
 import { createInput, FORMATS, type Format, type LineNumbers } from './logs_input.ts'
 import { createProgress } from './logs_progress.ts'
@@ -44,7 +51,7 @@ function parse(argv: readonly string[], { environment }: Terminal): Wanted {
   const { values, positionals } = parsed(argv)
   const isScored = environment.LOG_EVAL_FORMAT !== undefined
   const isBench = environment.LOG_EVAL_BENCH === '1'
-  const level = LEVELS.findIndex((name) => name === (values.level ?? 'unknown'))
+  const level = levelCalled(values.level ?? 'unknown')
   if (level < 0) throw new UsageError(`unknown --level "${values.level}": ${LEVELS.join(', ')}`)
   const format = values.format ?? environment.LOG_EVAL_FORMAT ?? 'auto'
   if (format !== 'auto' && !FORMATS.some((known) => known === format)) {
@@ -70,6 +77,12 @@ function parsed(argv: readonly string[]) {
     const reason = error instanceof Error ? (error.message.split('. ')[0] ?? '') : String(error)
     throw new UsageError(`${reason.charAt(0).toLowerCase()}${reason.slice(1)}. See: leadline help logs`)
   }
+}
+
+/** As the field calls it: `warn`, `ERR`, `fatal` … -1 for what is none. */
+function levelCalled(name: string): number {
+  const level = levelNamed(Buffer.from(name), 0, Buffer.byteLength(name))
+  return level > 0 ? level : name === 'unknown' ? 0 : -1
 }
 
 function whole(flag: string, text: string | undefined, otherwise: number): number {
@@ -125,6 +138,7 @@ export async function logs(argv: readonly string[], terminal: Terminal): Promise
       }),
   })
   const progress = createProgress(terminal)
+  let failures = 0
   if (wanted.isFollowed) {
     const show = () => {
       if (wanted.output === 'summary') summary.showLive(patterns)
@@ -132,9 +146,16 @@ export async function logs(argv: readonly string[], terminal: Terminal): Promise
     }
     await follow(wanted.files, { onBytes: input.read, onSilence: input.flush, show, silenceMs: FLUSH_AFTER_MS })
   } else {
-    await readFiles(wanted.files, (bytes, ofBytes) => {
-      input.read(bytes)
-      progress.add(bytes.length, ofBytes)
+    failures = await readFiles(wanted.files, {
+      onBytes(bytes, ofBytes) {
+        input.read(bytes)
+        progress.add(bytes.length, ofBytes)
+      },
+      onEndOfFile: input.endFile,
+      onFailure(reason) {
+        progress.end()
+        terminal.error(`Error: ${reason}\n`)
+      },
     })
   }
   input.end()
@@ -142,7 +163,7 @@ export async function logs(argv: readonly string[], terminal: Terminal): Promise
   if (wanted.output === 'json') out.write(summary.json(patterns))
   if (wanted.output === 'summary') out.write(summary.text(patterns))
   out.flush()
-  return 0
+  return failures > 0 ? 1 : 0
 }
 
 /** Text in large pieces: a write per message would cost more than reading it. */

@@ -1,5 +1,5 @@
 // Bytes in any pieces → whole lines for the readers, without what Docker or Kubernetes put around each.
-import type { Reader } from '../../processors/log_fingerprint/reader.ts'
+import type { Reader } from '../../processors/log_fingerprint/engine.ts'
 
 /** `docker`: files of its json-file driver. `cri`: those of containerd and CRI-O. */
 export const FORMATS = ['plain', 'docker', 'cri'] as const
@@ -13,6 +13,8 @@ export type Input = {
   read(bytes: Buffer): void
   /** Ends open messages, as after a silence. */
   flush(): void
+  /** A file ends; the next one may be written in another format. */
+  endFile(): void
   /** Ends everything, also a last line without a line end. */
   end(): void
 }
@@ -63,6 +65,14 @@ export function createInput({ format, isNumbered, createReader }: InputOptions):
       if (to < bytes.length) rest = Buffer.from(bytes.subarray(to))
     },
     flush: () => into?.flush(),
+    endFile() {
+      if (rest !== undefined) lines(rest).read(rest)
+      rest = undefined
+      // Numbers of lines count on.
+      if (format !== 'auto' || isNumbered) return
+      into?.flush()
+      into = known = undefined
+    },
     end() {
       if (rest !== undefined) lines(rest).read(rest)
       rest = undefined

@@ -24,6 +24,7 @@ export function createProgress(terminal: Terminal) {
     },
     end() {
       if (isShown) terminal.error('\r\x1b[K')
+      isShown = false
     },
   }
 }

@@ -1,5 +1,8 @@
 // Where `leadline logs` reads: files one after the other or standard input, to the end or for as long as it grows.
-import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, createReadStream, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import type { Transform } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { UsageError } from './arguments.ts'
 
 /** A pipe holds 64 KiB; a file gives more at once. */
@@ -8,24 +11,79 @@ const POLL_MS = 250
 
 type OnBytes = (bytes: Buffer, ofBytes: number) => void
 
-/** All of them to the end. `ofBytes` is how much there is in all, 0 where nobody knows. */
-export async function readFiles(files: readonly string[], onBytes: OnBytes): Promise<void> {
+export type Reading = {
+  /** `ofBytes` is how much there is in all, 0 where nobody knows. */
+  readonly onBytes: OnBytes
+  onEndOfFile(): void
+  /** A file cannot be read; the others are. */
+  onFailure(reason: string): void
+}
+
+/** All of them to the end. Resolves with how many could not be read. Throws a UsageError if none could. */
+export async function readFiles(files: readonly string[], { onBytes, onEndOfFile, onFailure }: Reading) {
   if (files.length === 0) {
     await readInput(onBytes)
-    return
+    return 0
   }
   const ofBytes = files.reduce((sum, file) => sum + sizeOf(file), 0)
-  const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+  const failures: string[] = []
   for (const file of files) {
-    const descriptor = open(file)
     try {
-      for (let length = readSync(descriptor, chunk); length > 0; length = readSync(descriptor, chunk)) {
-        onBytes(chunk.subarray(0, length), ofBytes)
-      }
-    } finally {
-      closeSync(descriptor)
+      await readFile(file, (bytes) => onBytes(bytes, ofBytes))
+    } catch (error) {
+      if (!(error instanceof UsageError)) throw error
+      failures.push(error.message)
     }
+    onEndOfFile()
   }
+  if (failures.length === files.length) throw new UsageError(failures.join('\nError: '))
+  for (const failure of failures) onFailure(failure)
+  return failures.length
+}
+
+async function readFile(file: string, onBytes: (bytes: Buffer) => void): Promise<void> {
+  const descriptor = open(file)
+  const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+  try {
+    let length = readSync(descriptor, chunk)
+    const unpack = unpackerOf(chunk.subarray(0, length))
+    if (unpack !== undefined) {
+      await readPacked(file, unpack, onBytes)
+      return
+    }
+    if (isBinary(chunk.subarray(0, length))) {
+      throw new UsageError(
+        `cannot read ${file}: it is not text · fix: pipe it into leadline logs to read it all the same`,
+      )
+    }
+    for (; length > 0; length = readSync(descriptor, chunk)) onBytes(chunk.subarray(0, length))
+  } finally {
+    closeSync(descriptor)
+  }
+}
+
+/** Rotated logs are packed. RFC 1952 §2.3.1; RFC 8878 §3.1.1. */
+function unpackerOf(begin: Buffer): (() => Transform) | undefined {
+  if (begin.length < 4) return undefined
+  if (begin.readUInt16BE(0) === 0x1f8b) return createGunzip
+  return begin.readUInt32LE(0) === 0xfd2fb528 ? createZstdDecompress : undefined
+}
+
+async function readPacked(file: string, unpack: () => Transform, onBytes: (bytes: Buffer) => void) {
+  try {
+    await pipeline(createReadStream(file), unpack(), async (pieces: AsyncIterable<Buffer>) => {
+      for await (const bytes of pieces) onBytes(bytes)
+    })
+  } catch (error) {
+    if (!/^(Z_|ZSTD_)/.test((error as NodeJS.ErrnoException).code ?? '')) throw error
+    throw new UsageError(`cannot read all of ${file}: ${(error as Error).message} · fix: pack it anew`)
+  }
+}
+
+/** Programs, databases, journals: a zero byte and other control bytes. Only zeros may be what copytruncate leaves. */
+function isBinary(begin: Buffer): boolean {
+  const some = begin.subarray(0, 4096)
+  return some.includes(0) && some.some((byte) => (byte > 0 && byte < 9) || (byte > 13 && byte < 27))
 }
 
 function open(file: string): number {

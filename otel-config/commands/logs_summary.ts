@@ -1,10 +1,12 @@
 // What `leadline logs` shows in the end: patterns by count, with level, course over time, and a message of each.
 import { styleText } from 'node:util'
-import { content } from '../../processors/log_fingerprint/content.ts'
-import { LEVELS } from '../../processors/log_fingerprint/levels.ts'
-import { masked, template } from '../../processors/log_fingerprint/mask.ts'
-import type { Patterns } from '../../processors/log_fingerprint/patterns.ts'
-import type { Message } from '../../processors/log_fingerprint/reader.ts'
+import {
+  contentTemplate,
+  LEVELS,
+  type Message,
+  masked,
+  type Patterns,
+} from '../../processors/log_fingerprint/engine.ts'
 import { labelText, sampleOf } from '../../processors/log_fingerprint/sample.ts'
 import { createCourse } from './logs_course.ts'
 import type { Terminal } from './terminal.ts'
@@ -45,13 +47,15 @@ export function createSummary({ top, isRaw }: Wanted, terminal: Terminal) {
     if (all.length === 0) return 'no messages\n'
     const best = all.slice(0, top)
     const width = Math.max(5, ...best.map((entry) => grouped(patterns.countOf(entry)).length))
+    const columns = Math.max(terminal.columns() ?? WIDEST, NARROWEST)
+    const oneLine = (text: string, before: number) => shortened(text, Math.min(columns - before, WIDEST))
     const rows = best.map((entry) => {
       const { sample, pattern } = shown[entry] as Shown
       const level = LEVELS[patterns.levelOf(entry)] ?? 'unknown'
-      const row = `${grouped(patterns.countOf(entry)).padStart(width)}  ${coloured(level)}  ${course.line(entry)}  ${oneLine(pattern)}`
-      return sample === '' || oneLine(sample) === oneLine(pattern)
+      const row = `${grouped(patterns.countOf(entry)).padStart(width)}  ${coloured(level)}  ${course.line(entry)}  ${oneLine(pattern, width + BEFORE_PATTERN)}`
+      return sample === '' || shortened(sample, WIDEST) === shortened(pattern, WIDEST)
         ? row
-        : `${row}\n${' '.repeat(width + 2)}${dim(oneLine(sample))}`
+        : `${row}\n${' '.repeat(width + 2)}${dim(oneLine(sample, width + 2))}`
     })
     const rest = all.length - best.length
     const more = rest > 0 ? `… and ${plural(rest, 'pattern')} more: --top ${all.length}\n` : ''
@@ -71,7 +75,7 @@ export function createSummary({ top, isRaw }: Wanted, terminal: Terminal) {
     noteText() {
       const key = masked.high * 2 ** 32 + masked.low
       const known = templates.get(key)
-      pattern = known ?? template(content.bytes)
+      pattern = known ?? contentTemplate()
       if (known !== undefined) return
       if (templates.size >= MAX_TEMPLATES) templates.clear()
       templates.set(key, pattern)
@@ -143,8 +147,13 @@ const moment = (ms: number) => {
   const local = ms - new Date(ms).getTimezoneOffset() * 60_000
   return new Date(local).toISOString().slice(0, 19).replace('T', ' ')
 }
-/** As much as a line shows. */
-const oneLine = (text: string) => {
+/** As much as a line shows, in characters. */
+const WIDEST = 160
+const NARROWEST = 60
+/** Gap, level, gap, course, gap. */
+const BEFORE_PATTERN = 2 + 8 + 2 + 16 + 2
+
+const shortened = (text: string, most: number) => {
   const line = text.replaceAll(/\s+/g, ' ').trim()
-  return line.length > 160 ? `${line.slice(0, 159)}…` : line
+  return line.length > most ? `${line.slice(0, most - 1)}…` : line
 }

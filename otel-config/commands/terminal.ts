@@ -8,6 +8,8 @@ export type Terminal = {
   error(text: string): void
   /** A person is looking at stdout. */
   readonly isWatched: boolean
+  /** Of that person's screen, in characters; it may change. Undefined where nobody looks. */
+  columns(): number | undefined
   /** And at stderr. */
   readonly isErrorWatched: boolean
   readonly environment: Environment
@@ -17,6 +19,7 @@ export const terminal: Terminal = {
   print: (text) => write(1, text),
   error: (text) => write(2, text),
   isWatched: isatty(1),
+  columns: () => (isatty(1) ? process.stdout.columns : undefined),
   isErrorWatched: isatty(2),
   environment: process.env,
 }

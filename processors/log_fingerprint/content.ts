@@ -13,9 +13,12 @@ import {
   text,
 } from './bytes.ts'
 import { fields, readJson, readLogfmt, unescaped } from './fields.ts'
-import { head } from './head.ts'
+import { head, readHead } from './head.ts'
 import { CAPITALS, CRITICAL, ERROR, isWeak, levelOf, levelWord, UNKNOWN, WARNING } from './levels.ts'
-import { mask, masked } from './mask.ts'
+import { mask } from './mask.ts'
+import type { Beginning } from './recall.ts'
+import { repeat } from './repeats.ts'
+import { masked, template } from './tokens.ts'
 
 /** What `readContent` found; the pattern is in `masked`. One object, used again for every line. */
 export const content = {
@@ -28,6 +31,33 @@ export const content = {
   timeTo: 0,
   /** What was masked, for the template. */
   bytes: Buffer.alloc(0) as Buffer,
+  /** The line was not read, as it is like one before: the text has to be masked first if somebody asks for it. */
+  isRepeat: false,
+  from: 0,
+  to: 0,
+}
+
+/** Of a line that `findRepeat` knows. */
+export function repeatContent(bytes: Buffer, from: number, to: number, known: Beginning): void {
+  content.level = repeat.level
+  content.isRecord = false
+  content.line = bytes
+  content.timeFrom = from + known.timeFrom
+  content.timeTo = from + known.timeTo
+  masked.high = repeat.high
+  masked.low = repeat.low
+  content.isRepeat = true
+  content.from = from
+  content.to = to
+}
+
+/** The text as a pattern, with `<*>` for what varies. */
+export function contentTemplate(): string {
+  if (content.isRepeat) {
+    readHead(content.line, content.from, content.to)
+    readContent(content.line, content.to)
+  }
+  return template(content.bytes)
 }
 
 const LEVEL_WORDS = 6
@@ -40,6 +70,7 @@ export function readContent(bytes: Buffer, to: number): void {
   content.timeFrom = head.timeFrom
   content.timeTo = head.timeTo
   content.bytes = content.line = bytes
+  content.isRepeat = false
   const first = byteAt(bytes, from, to)
   if (first === 0x7b && bytes[to - 1] === 0x7d && readJson(bytes, from, to)) {
     readRecord(bytes)
@@ -60,6 +91,7 @@ export function readJsonLine(bytes: Buffer, from: number, to: number): boolean {
   if (bytes[to - 1] !== 0x7d || !readJson(bytes, from, to)) return false
   content.level = UNKNOWN
   content.line = bytes
+  content.isRepeat = false
   content.timeFrom = content.timeTo = from
   readRecord(bytes)
   return true

@@ -5,7 +5,7 @@ import { afterHost, afterHostAndTag, afterMessageId } from './head_host.ts'
 import { foundLevel, isSoftLevel, levelEnd, markEnd } from './head_level.ts'
 import { levelOf, levelOfSeverity, levelWord, UNKNOWN } from './levels.ts'
 import { findMoment, moment } from './moment.ts'
-import { recall, remember } from './recall.ts'
+import { type Beginning, recall, remember } from './recall.ts'
 import {
   BAR_SIGN,
   bracketEnd,
@@ -40,19 +40,30 @@ export const head = {
   nameTo: 0,
 }
 
+/** `<13>`, syslog's. */
+const PRIORITY = 0x3c
 const COLON = 0x3a
 const BAR = 0x7c
 const DASH = 0x2d
 const MAX_SKIPS = 6
 
-/** Reads the line that stands from `from` to `to`, without its line end. */
-export function readHead(bytes: Uint8Array, from: number, to: number): void {
+/** The known beginning of this line, if there is one. */
+export const beginning = (bytes: Uint8Array, from: number, to: number): Beginning | undefined =>
+  bytes[from] === PRIORITY ? undefined : recall(bytes, from, to)
+
+/** Reads the line that stands from `from` to `to`, without its line end. `known` is its `beginning`. */
+export function readHead(
+  bytes: Uint8Array,
+  from: number,
+  to: number,
+  known: Beginning | undefined = beginning(bytes, from, to),
+): void {
   head.level = priorityLevel = UNKNOWN
   head.isSoft = false
   head.nameFrom = head.nameTo = from
   let at = from
   let hasPriority = false
-  if (bytes[from] === 0x3c) {
+  if (bytes[from] === PRIORITY) {
     const digits = skipDigits(bytes, from + 1, to)
     if (digits > from + 1 && digits <= from + 4 && byteAt(bytes, digits, to) === 0x3e) {
       let priority = 0
@@ -65,7 +76,7 @@ export function readHead(bytes: Uint8Array, from: number, to: number): void {
   // RFC 5424 has its version here.
   const hasVersion = hasPriority && byteAt(bytes, at, to) === 0x31 && byteAt(bytes, at + 1, to) === SPACE
   if (hasVersion) at += 2
-  const known = hasPriority ? undefined : recall(bytes, from, to)
+  const behindPriority = at
   let isTimed = true
   if (known !== undefined) {
     head.isTimed = true
@@ -78,17 +89,19 @@ export function readHead(bytes: Uint8Array, from: number, to: number): void {
       head.level = known.level
       head.text = skipRest(bytes, at, to)
       if (head.text < to) return
-      // Nothing but a head: read in full below.
-      head.level = UNKNOWN
     }
-  } else {
+  }
+  // Also where there is nothing but a known head: then its level is the text.
+  if (known === undefined || known.level !== UNKNOWN) {
+    head.level = priorityLevel
+    at = behindPriority
     isTimed = findMoment(bytes, at, to)
     head.isTimed = isTimed || hasPriority
     head.timeFrom = moment.from
     head.timeTo = moment.to
     if (isTimed) {
       at = afterTime(bytes, moment.to, to)
-      if (!hasPriority && moment.level === UNKNOWN) note(bytes, from, at, to, UNKNOWN)
+      if (!hasPriority && moment.level === UNKNOWN && moment.isWhole) note(bytes, from, at, to, UNKNOWN)
     }
   }
   if (hasVersion) at = afterMessageId(bytes, at, to)

@@ -1,5 +1,6 @@
 // What syslog and its like write between time and text: host, program, process and message ids.
 import { byteAt, isLetter, SPACE, skipDigits, skipSpace, skipWord } from './bytes.ts'
+import { isWeak, levelWord } from './levels.ts'
 import { bracketEnd, isWordByte } from './word.ts'
 
 const COLON = 0x3a
@@ -50,6 +51,10 @@ export function afterHostAndTag(bytes: Uint8Array, from: number, to: number): nu
   if (host >= to || !isLetter(bytes[host] as number)) return from
   const end = skipWord(bytes, host, to)
   if (bytes[end - 1] === COLON || byteAt(bytes, end, to) !== SPACE) return from
+  let name = host
+  while (name < end && isTagByte(bytes[name] as number)) name++
+  const level = levelWord(bytes, host, name)
+  if (level !== 0 && !isWeak(level)) return from
   const tag = end + 1
   let at = tag
   while (at < to && isTagByte(bytes[at] as number)) at++

@@ -3,7 +3,7 @@ import * as z from 'zod/mini'
 import type { Metric } from '../../receivers/receiver.ts'
 import { duration } from '../../receivers/schema.ts'
 import { defineProcessor, type Point } from '../processor.ts'
-import { LEVELS } from './levels.ts'
+import { LEVELS } from './engine.ts'
 import { type Counted, createStreams } from './streams.ts'
 
 const count = (least: number, most: number) => z.int().check(z.gte(least), z.lte(most))

@@ -22,6 +22,8 @@ export const moment = {
   to: 0,
   /** `Mon D hh:mm:ss`, after which syslog writes the host. */
   isSyslog: false,
+  /** A date and a clock: behind them only another time right there counts. */
+  isWhole: false,
   /** From klog's letter, or one that stands before the time in its bracket. */
   level: 0,
 }
@@ -71,6 +73,7 @@ export function findMoment(bytes: Uint8Array, from: number, to: number): boolean
     }
     at = wordEnd
   }
+  moment.isWhole = found === MOMENT
   return isFound
 }
 

@@ -1,72 +1,38 @@
 // Lines → messages: joins what belongs together, one stream at a time, and reads each message's pattern and level.
 // The next line decides where a message ends, never a clock; only the last one waits, until `flush`.
-import { byteAt, ESCAPE, isDigit, isLetter, NEWLINE, RETURN, SPACE, skipSpace, TAB } from './bytes.ts'
-import { content, levelInText, readContent, readJsonLine } from './content.ts'
+import { endsOpen, isBare, isCategory } from './announces.ts'
+import { ESCAPE, isDigit, NEWLINE, RETURN, SPACE, skipSpace, TAB } from './bytes.ts'
+import { plain, withoutColours } from './colours.ts'
+import { content, levelInText, readContent, readJsonLine, repeatContent } from './content.ts'
 import { fields, readJson } from './fields.ts'
-import { head, readHead } from './head.ts'
-import { CRITICAL, ERROR, INFO, levelOf, levelOfSeverity, levelWord, UNKNOWN, WARNING } from './levels.ts'
-import { mask, masked } from './mask.ts'
+import { beginning, head, readHead } from './head.ts'
+import { CRITICAL, ERROR, levelOfSeverity, UNKNOWN } from './levels.ts'
+import { mask } from './mask.ts'
+import {
+  CODE,
+  createStream,
+  ERROR_AFTER_CODE,
+  FRAMES,
+  GO_STACK,
+  GROUP_NAME,
+  type Message,
+  NEXT_LINE,
+  NOTHING,
+  NOWHERE,
+  PRETTY_JSON,
+  REPORT,
+  REPORT_AFTER_BAR,
+} from './message.ts'
+import { NAMED_TITLE, OTHER, partOf, TITLE } from './parts.ts'
+import { findRepeat, keepRepeat, repeat } from './repeats.ts'
 import * as shape from './shapes.ts'
 import { timeMs } from './time.ts'
+import { masked } from './tokens.ts'
 
-/** What the open message waits for. */
-const NOTHING = 0
-/** Python: indented frames, then the line that says what went wrong. */
-const FRAMES = 1
-const AFTER_FRAMES = 2
-/** Between two tracebacks. */
-const CHAINED = 3
-const GO_STACK = 4
-/** Node: the line of code, then the error. */
-const CODE = 5
-const ERROR_AFTER_CODE = 6
-const REPORT_AFTER_BAR = 7
-/** A sanitizer's report, up to its closing bar. */
-const REPORT = 8
-/** The message is on the next line. */
-const NEXT_LINE = 9
-/** A JSON object over many lines. */
-const PRETTY_JSON = 10
-/** A sanitizer's report after its summary: only what is indented or marked still belongs to it. */
-const AFTER_SUMMARY = 11
-/** Python's exception group: its name stands behind the first bar that no space follows. */
-const GROUP_NAME = 12
+export type { Message } from './message.ts'
 
 /** No message takes more lines: a stream that only continues must not become one message for ever. */
 const MAX_LINES = 10_000
-
-/** A stream and its open message. What `onMessage` is given; valid during the call only. */
-export type Message = {
-  isOpen: boolean
-  /** The halves of the pattern's hash. */
-  high: number
-  low: number
-  level: number
-  /** When it was written, in milliseconds since the epoch: as its runtime said, else as it says, if that is read. */
-  writtenMs: number
-  /** Number of the first line, from 1, and how many lines follow it (without blank lines at the end). */
-  firstLine: number
-  lines: number
-  /** Where it stands: the bytes kept from earlier chunks, then these. */
-  kept: Buffer | undefined
-  bytes: Buffer
-  from: number
-  to: number
-  /** It began with a time. */
-  isTimed: boolean
-}
-
-type Stream = Message & {
-  line: number
-  waitsFor: number
-  isRecord: boolean
-  severity: number
-  /** The line above ends like one that goes on. */
-  goesOn: boolean
-  /** Words behind the time when there was no level: two or three are a class and a method. */
-  isBareHead: boolean
-  isErrorText: boolean
-}
 
 export type Reader = {
   /** Reads whole lines, and says how many. What was still open is continued, or ended by the first of them. */
@@ -86,30 +52,8 @@ export type ReaderOptions = {
   onText?(): void
 }
 
-const NOWHERE: Buffer = Buffer.alloc(0)
-
 export function createReader({ keepBytes, readsTime = false, onMessage, onText }: ReaderOptions): Reader {
-  const stream: Stream = {
-    isOpen: false,
-    high: 0,
-    low: 0,
-    level: UNKNOWN,
-    writtenMs: Number.NaN,
-    firstLine: 0,
-    lines: 0,
-    kept: undefined,
-    bytes: NOWHERE,
-    from: 0,
-    to: 0,
-    isTimed: false,
-    line: 0,
-    waitsFor: NOTHING,
-    isRecord: false,
-    severity: 255,
-    goesOn: false,
-    isBareHead: false,
-    isErrorText: false,
-  }
+  const stream = createStream()
 
   function end() {
     if (!stream.isOpen) return
@@ -147,6 +91,7 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
     stream.high = masked.high
     stream.low = masked.low
     content.bytes = bytes
+    content.isRepeat = false
     if (onText !== undefined) onText()
   }
 
@@ -170,13 +115,23 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
       begin(chunkFrom, chunkTo, false)
       return
     }
-    readHead(bytes, from, to)
+    const known = beginning(bytes, from, to)
+    if (known !== undefined && findRepeat(bytes, from, to, known)) {
+      end()
+      repeatContent(bytes, from, to, known)
+      begin(chunkFrom, chunkTo, true)
+      stream.isBareHead = repeat.isBare
+      stream.goesOn = endsOpen(bytes[to - 1] as number)
+      return
+    }
+    readHead(bytes, from, to, known)
     if (head.isTimed) {
       end()
       readContent(bytes, to)
       begin(chunkFrom, chunkTo, true)
       stream.isBareHead = content.level === UNKNOWN && isBare(bytes, head.text, to)
       stream.goesOn = endsOpen(bytes[to - 1] as number)
+      if (known !== undefined) keepRepeat(bytes, head.text, to, content.level, stream.isBareHead)
       return
     }
     other(bytes, from, to, chunkFrom, chunkTo)
@@ -235,96 +190,12 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
       retitle(bytes, head.text, to, 0)
       return next(chunkTo)
     }
-    if (continues(bytes, from, to, kind, hasLevel)) {
-      stream.goesOn = endsOpen(bytes[to - 1] as number)
-      return next(chunkTo)
-    }
-    start(bytes, from, to, chunkFrom, chunkTo, kind)
-  }
-
-  function continues(bytes: Buffer, from: number, to: number, kind: number, hasLevel: boolean): boolean {
-    switch (stream.waitsFor) {
-      case REPORT:
-        if (kind === shape.BAR) stream.waitsFor = NOTHING
-        else if (bytes[from] === SUMMARY && kind === shape.PART) stream.waitsFor = AFTER_SUMMARY
-        return true
-      case AFTER_SUMMARY:
-        if (kind === shape.BAR || bytes[from] === SUMMARY || (kind === shape.PART && bytes[from] === 0x3d)) return true
-        stream.waitsFor = NOTHING
-        break
-      case REPORT_AFTER_BAR:
-        stream.waitsFor = NOTHING
-        if (kind !== shape.REPORT) break
-        stream.waitsFor = REPORT
-        stream.level = Math.max(stream.level, bytes[from] === 0x3d ? CRITICAL : ERROR)
-        retitle(bytes, from, to, 0)
-        return true
-      case NEXT_LINE:
-        takeTitle(bytes, from, to)
-        return true
-      case CODE:
-        stream.waitsFor = ERROR_AFTER_CODE
-        return true
-      case ERROR_AFTER_CODE:
-        stream.waitsFor = NOTHING
-        retitle(bytes, from, to, 0)
-        return true
-    }
-    switch (kind) {
-      case shape.CHAIN:
-        stream.waitsFor = CHAINED
-        return true
-      case shape.TRACEBACK:
-        return continuesAsTraceback()
-      case shape.PART:
-      case shape.GOROUTINE:
-        if (stream.isRecord) return false
-        if (stream.level === UNKNOWN && bytes[from] !== 0x7d && bytes[from] !== 0x7c && bytes[from] !== 0x2b) {
-          if (stream.isTimed || kind === shape.GOROUTINE) stream.level = ERROR
-        }
-        return true
-      case shape.CRASH:
-      case shape.CRASH_HEAD:
-      case shape.GO_PANIC:
-      case shape.CODE_PLACE:
-      case shape.BAR:
-        return false
-    }
-    if (stream.waitsFor === FRAMES) {
-      stream.waitsFor = AFTER_FRAMES
-      if (!stream.isTimed) retitle(bytes, from, to, 0)
-      return true
-    }
-    if (stream.isRecord) return false
-    if (stream.waitsFor === GO_STACK) return shape.isGoLine(bytes, from, to)
-    if (kind === shape.ERROR_TEXT || (head.isSoft && head.level >= ERROR)) {
-      if (!stream.isTimed) return false
-      if (stream.level === UNKNOWN) stream.level = ERROR
-      return true
-    }
-    if (hasLevel || !stream.isTimed || isLogfmt(bytes, from, to)) return false
-    // A program that prints without a logger writes sentences between the lines of one that has it.
-    const isOver = stream.lines === 1 && !stream.goesOn && stream.level <= INFO
-    return !(isOver && shape.isSentence(bytes, from, to))
-  }
-
-  function continuesAsTraceback(): boolean {
-    const isBelow =
-      stream.waitsFor === CHAINED ||
-      (!stream.isRecord &&
-        (stream.level >= WARNING || (stream.isTimed && stream.level === UNKNOWN)) &&
-        stream.waitsFor !== AFTER_FRAMES &&
-        (stream.isTimed || stream.lines === 1))
-    if (!isBelow) return false
-    if (stream.level === UNKNOWN) stream.level = ERROR
-    stream.waitsFor = FRAMES
-    return true
-  }
-
-  function isLogfmt(bytes: Buffer, from: number, to: number): boolean {
-    head.text = from
-    readContent(bytes, to)
-    return content.isRecord
+    const part = partOf(stream, bytes, from, to, kind, hasLevel)
+    if (part === OTHER) return start(bytes, from, to, chunkFrom, chunkTo, kind)
+    if (part === TITLE) retitle(bytes, from, to, 0)
+    else if (part === NAMED_TITLE) takeTitle(bytes, from, to)
+    stream.goesOn = endsOpen(bytes[to - 1] as number)
+    next(chunkTo)
   }
 
   function start(bytes: Buffer, from: number, to: number, chunkFrom: number, chunkTo: number, kind: number) {
@@ -366,28 +237,6 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
     }
     if (bytes[from] === 0x7b) stream.waitsFor = PRETTY_JSON
     else if (isCategory(bytes, from, to)) stream.waitsFor = NEXT_LINE
-  }
-
-  // Colours are taken out before anything else looks at a line.
-  let plain = Buffer.alloc(0)
-
-  function withoutColours(bytes: Buffer, from: number, to: number): number {
-    if (plain.length < to - from) plain = Buffer.alloc((to - from) * 2)
-    let out = 0
-    for (let at = from; at < to; ) {
-      const byte = bytes[at] as number
-      if (byte !== ESCAPE) {
-        plain[out++] = byte
-        at++
-        continue
-      }
-      at++
-      if (byteAt(bytes, at, to) !== 0x5b) continue
-      at++
-      while (at < to && !isLetter(bytes[at] as number)) at++
-      at++
-    }
-    return out
   }
 
   return {
@@ -440,62 +289,5 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
   }
 }
 
-/** `SUMMARY: …` and `Shadow bytes …` */
-const SUMMARY = 0x53
 const BRACES = Buffer.from('{')
 const LINE_END = Buffer.from('\n')
-
-/** `:`, an open bracket, a comma, a backslash, or an operator: there is more to come. */
-const endsOpen = (last: number) =>
-  last === 0x3a ||
-  last === 0x7b ||
-  last === 0x28 ||
-  last === 0x5b ||
-  last === 0x2c ||
-  last === 0x5c ||
-  last === 0x3d ||
-  last === 0x2a ||
-  last === 0x2b
-
-/** Up to three names and nothing else, the first one a class: java.util.logging writes the level on the next line. */
-function isBare(bytes: Uint8Array, from: number, to: number): boolean {
-  let end = from
-  while (end < to && (bytes[end] as number) > SPACE && bytes[end] !== 0x2e) end++
-  const first = byteAt(bytes, from, to)
-  if (byteAt(bytes, end, to) !== 0x2e && !(first >= 0x41 && first <= 0x5a)) return false
-  let words = 0
-  let at = from
-  while (at < to) {
-    const byte = bytes[at] as number
-    if (byte <= SPACE) {
-      at = skipSpace(bytes, at, to)
-      continue
-    }
-    if (++words > 3) return false
-    while (at < to && (bytes[at] as number) > SPACE) {
-      const inner = bytes[at] as number
-      if (
-        !isLetter(inner) &&
-        !isDigit(inner) &&
-        inner !== 0x2e &&
-        inner !== 0x24 &&
-        inner !== 0x5f &&
-        inner !== 0x3c &&
-        inner !== 0x3e
-      )
-        return false
-      at++
-    }
-  }
-  return words >= 1
-}
-
-/** `info: Microsoft.Hosting.Lifetime[14]`: level, category and event; what happened stands below. */
-function isCategory(bytes: Uint8Array, from: number, to: number): boolean {
-  if (bytes[to - 1] !== 0x5d) return false
-  let at = from
-  while (at < to && isLetter(bytes[at] as number)) at++
-  if (byteAt(bytes, at, to) !== 0x3a || levelOf(levelWord(bytes, from, at)) === UNKNOWN) return false
-  for (at += 2; at < to; at++) if ((bytes[at] as number) <= SPACE) return false
-  return true
-}

@@ -1,6 +1,6 @@
 // Lines of one program begin alike, digits aside. What was found in front of one holds for the next, so it need not
 // be read again. Only a shortcut: it answers where reading would come to the same, and nowhere else.
-import { isDigit, SPACE } from './bytes.ts'
+import { isDigit, isLetter, SPACE } from './bytes.ts'
 
 /** Enough for the levels that a program writes by turns. */
 const KEPT = 4
@@ -73,6 +73,12 @@ function matches(known: Beginning, bytes: Uint8Array, from: number): boolean {
   return true
 }
 
+/** After this every line's beginning is read in full until it comes again. */
+export function forgetBeginnings() {
+  for (const known of beginnings) known.length = 0
+  misses = pause = 0
+}
+
 const isSmall = (byte: number) => byte >= 0x61 && byte <= 0x7a
 
 /**
@@ -104,7 +110,9 @@ export function remember(
     while (run < length && isDigit(bytes[from + run] as number)) run++
     if (run === i) into.lowest[i] = into.highest[i] = bytes[from + i++] as number
     const digits = run - i
-    const fixed = digits === 0 ? 0 : fixedDigits(digits, isCalendar, bytes[from + run] as number)
+    // `debug5` is a level, `debug6` is none.
+    const isOfWord = digits === 1 && what.level !== 0 && i > 0 && isLetter(bytes[from + i - 1] as number)
+    const fixed = isOfWord ? 1 : fixedDigits(digits, isCalendar, bytes[from + run] as number)
     for (const first = i; i < run; i++) {
       const byte = bytes[from + i] as number
       const limit = digits === 6 ? clockLimit(i - first) : NINE

@@ -1,7 +1,7 @@
 // The first message of a pattern as a label shows it: readable, redacted, cut between characters.
 import { stripVTControlCharacters } from 'node:util'
 import { cleanText } from '../labels.ts'
-import type { Message } from './reader.ts'
+import type { Message } from './engine.ts'
 import { redacted } from './redact.ts'
 
 const CONTROLS = /(?![\n\t])\p{Cc}/gu

@@ -1,11 +1,17 @@
 // What is known of each container's logs: a reader per stream, counts per source, and room for patterns that they share.
 import type { LogChunk, LogStream } from '../../receivers/logs.ts'
 import type { Attributes, Subject } from '../../receivers/receiver.ts'
-import { content } from './content.ts'
-import { LEVELS } from './levels.ts'
-import { template } from './mask.ts'
-import { createPatterns, createRoom, type Patterns, type Room } from './patterns.ts'
-import { createReader, type Message, type Reader } from './reader.ts'
+import {
+  contentTemplate,
+  createPatterns,
+  createReader,
+  createRoom,
+  LEVELS,
+  type Message,
+  type Patterns,
+  type Reader,
+  type Room,
+} from './engine.ts'
 import { bytesForSample, labelText, sampleOf } from './sample.ts'
 
 export type Settings = {
@@ -102,7 +108,7 @@ export function createStreams(settings: Settings, counted: Counted) {
       ...(settings.hasTemplate && {
         onText() {
           isWanted = true
-          pattern = template(content.bytes)
+          pattern = contentTemplate()
         },
       }),
     })

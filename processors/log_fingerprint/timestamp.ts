@@ -123,7 +123,7 @@ function dateThenClock(bytes: Uint8Array, dateEnd: number, to: number): number {
     // 20240502T112030Z
     const compact = skipDigits(bytes, dateEnd + 1, to)
     if ((byte | 32) === 0x74 && (compact - dateEnd === 7 || compact - dateEnd === 5))
-      return clockTail(bytes, compact, to) | MOMENT
+      return clockTail(bytes, compact, to) === NONE ? NONE : MOMENT
     return NONE
   }
   // A comma is not part of it; a third separator makes it a version or an address.

@@ -6,7 +6,7 @@ import { parse } from 'yaml'
 import * as z from 'zod'
 import { components } from '../../otel-config/components.ts'
 import { comments, configSchema, durationText, generated } from '../../otel-config/docs.ts'
-import { parseDuration } from '../../receivers/schema.ts'
+import { parseDuration } from '../../receivers/duration.ts'
 
 test('durations are written so that they read back the same', () => {
   for (const [ms, text] of [

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict'
 import { spawn, spawnSync } from 'node:child_process'
 import { appendFileSync, renameSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
+import { gzipSync, zstdCompressSync } from 'node:zlib'
 import { until } from '../service/given.ts'
 import { folder, leadline, MAIN } from './given.ts'
 
@@ -53,6 +54,8 @@ test('as JSON, from level and time on, and only the first', () => {
   assert.equal(all.messages, 5)
   assert.deepEqual(all.levels, { unknown: 0, debug: 0, info: 1, warning: 1, error: 3, critical: 0 })
   assert.equal(report(['--level', 'error'], LOG).messages, 3)
+  assert.equal(report(['--level', 'ERR'], LOG).messages, 3)
+  assert.equal(report(['--level', 'warn'], LOG).messages, 4)
   assert.equal(report(['--since', '2024-05-02T11:30:00'], LOG).messages, 1)
   assert.equal(report(['--since', '1h'], LOG).messages, 0)
   const first = report(['--top', '1'], LOG)
@@ -69,6 +72,52 @@ test('reads files one after the other, and says what it cannot read', (context) 
   const missing = leadline(['logs', `${one}.gone`])
   assert.equal(missing.code, 1)
   assert.match(missing.stderr, /cannot read .*one\.log\.gone: there is no such file · fix: /)
+})
+
+test('one file that cannot be read does not hide the others', (context) => {
+  const write = folder(context)
+  const one = write('one.log', LOG.slice(0, -1))
+  const program = write('program', '\x7fELF\x02\x01\x01\0\0\0')
+  const answer = leadline(['logs', '--json', program, one, `${one}.gone`, one])
+  assert.equal((JSON.parse(answer.stdout) as Report).messages, 10)
+  assert.equal(answer.code, 1)
+  assert.match(
+    answer.stderr,
+    /^Error: cannot read .*program: it is not text · fix: .*\nError: .*one\.log\.gone: there is no/,
+  )
+  const both = leadline(['logs', program, `${one}.gone`])
+  assert.equal(both.stdout, '')
+  assert.equal(both.stderr.trim().split('\n').length, 2)
+})
+
+test('packed files are read as what is in them, and a damaged one is said', (context) => {
+  const write = folder(context)
+  const plain = write('app.log', LOG)
+  for (const [ending, pack] of [
+    ['gz', gzipSync],
+    ['zst', zstdCompressSync],
+  ] as const) {
+    writeFileSync(`${plain}.${ending}`, pack(LOG.repeat(1000)))
+    const answer = leadline(['logs', '--json', plain, `${plain}.${ending}`])
+    assert.equal((JSON.parse(answer.stdout) as Report).messages, 5005)
+    writeFileSync(`${plain}.${ending}`, pack(LOG.repeat(1000)).subarray(0, -9))
+    const damaged = leadline(['logs', '--json', plain, `${plain}.${ending}`])
+    assert.equal(damaged.code, 1)
+    assert.match(damaged.stderr, /^Error: cannot read all of .*app\.log\.\w+: .* · fix: /)
+  }
+})
+
+test('files of different formats, and one without a line end, stay apart', (context) => {
+  const write = folder(context)
+  const docker = write(
+    'docker',
+    `${JSON.stringify({ log: 'ERROR one\n', stream: 'stdout', time: '2024-05-02T11:20:31Z' })}`,
+  )
+  const cri = write('cri', '2024-05-02T11:20:32Z stdout F ERROR two')
+  const plain = write('plain', '2024-05-02 11:20:33 ERROR three')
+  const answer = leadline(['logs', '--json', docker, cri, plain])
+  const samples = (JSON.parse(answer.stdout) as Report).patterns.map(({ sample }) => sample)
+  assert.deepEqual(samples.sort(), ['2024-05-02 11:20:33 ERROR three', 'ERROR one', 'ERROR two'])
 })
 
 test('wrong flags are told in one line', () => {

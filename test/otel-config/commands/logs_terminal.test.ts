@@ -6,6 +6,7 @@ import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
+import { stripVTControlCharacters } from 'node:util'
 import { until } from '../../until.ts'
 import { MAIN } from './given.ts'
 
@@ -52,6 +53,20 @@ test('levels have colours on a terminal, and none where NO_COLOR is set or it is
     assert.ok(!shown().includes('\x1b'), JSON.stringify(shown()))
     assert.match(shown(), /2 {2}error .*no stock for <\*>/)
   }
+})
+
+test('no line is wider than the terminal', async (t) => {
+  const path = logFile(t)
+  appendFileSync(
+    path,
+    `2024-05-02 11:20:34 INFO ${'words '.repeat(40)}\n${'2024-05-02 11:20:35 INFO it goes on and on '.repeat(4)}\n`,
+  )
+  const { shown, ended } = onTerminal(t, `stty cols 72; ${LEADLINE} ${path}`)
+  assert.equal(await ended, 0)
+  const widths = stripVTControlCharacters(shown())
+    .split('\r\n')
+    .map((line) => line.length)
+  assert.equal(Math.max(...widths), 72, shown())
 })
 
 test('a long reading says how far it is, and takes that away in the end', async (t) => {

@@ -3,9 +3,9 @@
 import assert from 'node:assert/strict'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { content } from '../../../processors/log_fingerprint/content.ts'
-import { template } from '../../../processors/log_fingerprint/mask.ts'
-import { createReader } from '../../../processors/log_fingerprint/reader.ts'
+import { contentTemplate, createReader } from '../../../processors/log_fingerprint/engine.ts'
+import { forgetBeginnings } from '../../../processors/log_fingerprint/recall.ts'
+import { forgetRepeats } from '../../../processors/log_fingerprint/repeats.ts'
 import { sampleOf } from '../../../processors/log_fingerprint/sample.ts'
 import { random } from '../given.ts'
 import { cases } from './given.ts'
@@ -93,7 +93,7 @@ test(`${LINES} mutated lines: every line is in exactly one message`, () => {
     keepBytes: 2048,
     readsTime: true,
     onText: () => {
-      if (messages % 97 === 0) template(content.bytes)
+      if (messages % 97 === 0) contentTemplate()
     },
     onMessage(message) {
       messages++
@@ -138,6 +138,98 @@ test('what was read before changes nothing of a line, however odd', () => {
   const byBegin = lines.map((_, i) => i).sort((a, b) => Buffer.compare(lines[a] as Buffer, lines[b] as Buffer))
   const sorted = read(byBegin.map((i) => lines[i] as Buffer))
   for (const [at, i] of byBegin.entries()) assert.equal(sorted[at], forwards[i], String(lines[i]))
+})
+
+const GROUPS = Math.ceil(LINES / 1000)
+const HEADS = [
+  '2024-05-02 11:20:31 INFO ',
+  '2024-05-02 11:20:31,123 ERROR [main] ',
+  '2024-05-02T11:20:31Z WARN app[12]: ',
+  'May  2 11:20:31 host-1 app[77]: ',
+  '2024-05-02 11:20:31 ',
+  '1:M 02 May 2024 11:20:31.105 ',
+]
+/** What reading looks at, beside numbers. */
+const ODD_PIECES = [...'07afzAG./_@=:"\'()[]{}<>|,;\\%+#*`', '..', '--', ' ', ' - ', '::', '://', '5a', 'a5', ' 5 ms ']
+  .concat([
+    ' "GET /a HTTP/1.1" 200 ',
+    ' k=5 level=3 ',
+    ' {"level":5} ',
+    ' debug1: ',
+    ' debug7: ',
+    ' 2m11s ',
+    ' 5.ERROR: ',
+  ])
+  .concat([' a1:b2:c3:cafe:5g:d4 ', ' user x5 ', ' for a5 from ', '=true ', "`a5'"])
+const LONG_PIECES = [
+  `(${'x5 '.repeat(60)}) end`,
+  `"${'x5 '.repeat(90)}" end`,
+  `[${'5'.repeat(190)}] end`,
+  `<${'55 '.repeat(62)}> 'a`,
+]
+
+/** Alike, but for what the number or the word with a number is. */
+const SIBLINGS = [
+  ['debug1: on', 'debug7: on', 'debug12: on'],
+  ['"GET /a HTTP/1.1" 200 5', '"GET /a HTTP/1.1" 500 5', '"GET /a HTTP/1.1" 5000 5'],
+  ['{"msg":"a","level":10}', '{"msg":"a","level":50}'],
+  ['msg=a level=3 n=1', 'msg=a level=7 n=1'],
+  ['from 5b:5b:cafe:5b up', 'from 5g:5g:cafe:5g up', 'from 5-:5-:cafe:5- up', 'from 5.5:5.5:cafe:5.5 up'],
+  ['part a..5b of it', 'part a.5b of it', 'part a...5b of it', 'part a-5b of it'],
+  ['part 5..b of it', 'part 5.b of it', 'part 5...b of it'],
+  ['it took=5 ms in all', 'it took=5a ms in all', 'it took=a5 ms in all', 'it took=5a5 ms in all'],
+  ['2m11s INFO a', '2222222m11s INFO a', '5.ERROR: a', '55 ERROR: a', '5a5 ERROR: a'],
+  ['A5.b', 'a5.b', '5a.b', '5', 'a5'],
+  ['x5: text', '5: text', '5x: text', 'x5 text'],
+  ['a5 [1] text', 'a.5 [1] text', '5 [1] text', '5| text', '5x| text'],
+  ['key5=1', `${'5'.repeat(40)}=1 b=2 msg=a`, `k${'5'.repeat(40)}=1 b=2 msg=a`, 'k5=1 b=2 msg=a'],
+]
+
+test('lines that differ only in numbers and ids are read as if each stood alone', () => {
+  const next = random(11)
+  const pick = (from: string | readonly string[]) => from[Math.floor(next() * from.length)] ?? ''
+  const ofLength = (from: string) => Array.from({ length: 1 + Math.floor(next() * 9) }, () => pick(from)).join('')
+  const inserted = (line: string) => {
+    const at = Math.floor(next() * (line.length + 1))
+    return line.slice(0, at) + pick(ODD_PIECES) + line.slice(at)
+  }
+  const lines = HEADS.flatMap((head) => SIBLINGS.flatMap((texts) => [...texts, ...texts].map((text) => head + text)))
+  for (let group = 0; group < GROUPS; group++) {
+    const head = pick(HEADS)
+    let text = (seeds[Math.floor(next() * seeds.length)] ?? '').toString('latin1').slice(next() * 50)
+    for (let pieces = Math.floor(next() * 6); pieces > 0; pieces--) text = inserted(text)
+    if (group % 4 === 0) text = `${text} ${pick(LONG_PIECES)}`
+    for (let i = 0; i < 40; i++) {
+      let line = text
+      if (i % 3 === 1) line = line.replaceAll(/\d+/g, () => ofLength('0123456789'))
+      if (i % 3 === 2)
+        line = line.replaceAll(/[\w.-]*\d[\w.-]*/g, () => `${ofLength('0123456789abfgzAZ.-_')}${pick('05')}`)
+      if (i % 8 === 7) line = inserted(line)
+      lines.push(head + line)
+    }
+  }
+  const readAll = (isAlone: boolean) =>
+    lines.map((line) => {
+      let found = ''
+      const reader = createReader({
+        keepBytes: 0,
+        onMessage({ high, low, level, isTimed }) {
+          found = `${high} ${low} ${level} ${isTimed} ${pattern}`
+        },
+        onText() {
+          pattern = contentTemplate()
+        },
+      })
+      let pattern = ''
+      if (isAlone) forgetBeginnings()
+      if (isAlone) forgetRepeats()
+      reader.read(Buffer.from(line, 'latin1'))
+      reader.flush()
+      return found
+    })
+  const together = readAll(false)
+  const alone = readAll(true)
+  for (const [at, line] of lines.entries()) assert.equal(together[at], alone[at], line)
 })
 
 test('a line of a megabyte takes no longer than its length explains', () => {

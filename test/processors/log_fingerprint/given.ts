@@ -1,7 +1,5 @@
 // Logs as tests write them: messages with the level that each should have, and what is read from them.
-import { LEVELS } from '../../../processors/log_fingerprint/levels.ts'
-import { hashText } from '../../../processors/log_fingerprint/patterns.ts'
-import { createReader } from '../../../processors/log_fingerprint/reader.ts'
+import { createReader, hashText, LEVELS } from '../../../processors/log_fingerprint/engine.ts'
 
 export type Read = { readonly line: number; readonly lines: number; readonly level: string; readonly hash: string }
 
