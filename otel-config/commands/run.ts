@@ -6,6 +6,7 @@ import { placeText } from '../config/complaints.ts'
 import { type LoadedConfig, load, type Wanted } from '../config/load.ts'
 import { shortened } from '../config/sources.ts'
 import { createLogger, type RootLogger } from '../logger.ts'
+import { watchHeap } from '../service/heap.ts'
 import { type Surroundings, startService } from '../service/service.ts'
 import { version } from '../version.ts'
 import type { Flags } from './arguments.ts'
@@ -24,6 +25,7 @@ export async function run(flags: Flags, components: Components, outside: Outside
   let current = load(wanted, components)
   let log = createLogger(current.config.service.telemetry.logs)
   const wishes = watchSignals()
+  watchHeap()
   process.once('uncaughtException', (error) => {
     log.error('Something went wrong that should not', { error: error.stack ?? error.message })
     exit(1)

@@ -122,7 +122,13 @@ export type Section<T = unknown> = {
   readonly types: readonly string[]
 }
 
-export type CheckComponent<D, T> = (state: Check, definition: D, path: readonly string[], entry: Entry) => T | undefined
+export type CheckComponent<D, T> = (state: Check, definition: D, path: readonly string[], entry: Entry) => Understood<T>
+
+type Understood<T> = {
+  /** Undefined when there are complaints. */
+  readonly value: T | undefined
+  readonly body: Tree
+}
 
 function section<D extends Definition, T>(
   state: Check,
@@ -133,7 +139,9 @@ function section<D extends Definition, T>(
   const ids = new Map<string, Entry>()
   const checked = new Map<string, T>()
   const types = definitions.map((definition) => definition.name).sort()
-  for (const [written, entry] of mapping(state, [name])?.entries ?? []) {
+  const whole = mapping(state, [name])
+  const understood = new Map(whole?.entries)
+  for (const [written, entry] of whole?.entries ?? []) {
     const id = parseId(written)
     if (typeof id === 'string') {
       state.complain(entry, [name], id)
@@ -151,9 +159,12 @@ function section<D extends Definition, T>(
     if (definition.name !== id.type) {
       state.warn(entry, [name, written], `"${id.type}" alias is deprecated; use "${definition.name}" instead`)
     }
-    const value = checkComponent(state, definition, [name, written], entry)
+    const { value, body } = checkComponent(state, definition, [name, written], entry)
+    understood.set(written, { ...entry, value: body })
     if (value !== undefined) checked.set(idText(id), value)
   }
+  // All at once: a copy of the section for each of them would take seconds of ten thousands.
+  if (whole !== undefined) state.tree = replace(state.tree, [name], { ...whole, entries: understood })
   return { ids, checked, types }
 }
 
@@ -176,6 +187,6 @@ export function mapping(state: Check, path: readonly string[]): Mapping | undefi
 function checkOwn<D extends Definition>(state: Check, definition: D, path: readonly string[], entry: Entry) {
   const found = checkFields(definition.config, entry, path)
   state.add(found.complaints)
-  state.tree = replace(state.tree, path, isEmpty(entry.value) ? entry.value : found.tree)
-  return found.complaints.length > 0 ? undefined : { definition, own: found.value }
+  const body = isEmpty(entry.value) ? entry.value : found.tree
+  return { body, value: found.complaints.length > 0 ? undefined : { definition, own: found.value } }
 }

@@ -3,7 +3,7 @@ import type { ReceiverDefinition } from '../../receivers/receiver.ts'
 import type { Check, CheckComponent, ReceiverConfig } from './check.ts'
 import { checkFields, keysOf } from './fields.ts'
 import { type ReceiverSettings, receiverSettings } from './schema.ts'
-import { type Entry, isEmpty, type Mapping, replace, type Tree } from './tree.ts'
+import { type Entry, isEmpty, type Mapping, type Tree } from './tree.ts'
 
 /** Below this we would be busy with ourselves. */
 const MIN_INTERVAL_MS = 10
@@ -17,9 +17,10 @@ export const checkReceiver: CheckComponent<ReceiverDefinition, ReceiverConfig> =
   state.add(settings.complaints)
   state.add(body.complaints)
   const isInRange = settings.value !== undefined && checkRanges(state, settings.value, path, entry)
-  if (!isEmpty(entry.value)) state.tree = replace(state.tree, path, joined(entry.value, settings.tree, body.tree))
-  if (!isInRange || settings.value === undefined || body.complaints.length > 0) return undefined
-  return { definition, settings: settings.value, own: body.value }
+  const understood = isEmpty(entry.value) ? entry.value : joined(entry.value, settings.tree, body.tree)
+  const isFine = isInRange && body.complaints.length === 0
+  const value = isFine && settings.value ? { definition, settings: settings.value, own: body.value } : undefined
+  return { value, body: understood }
 }
 
 function split(body: Tree, sharedKeys: readonly string[]): { shared: Tree; own: Tree } {

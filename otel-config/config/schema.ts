@@ -3,8 +3,16 @@ import * as z from 'zod/mini'
 import type { ReceiverDefinition } from '../../receivers/receiver.ts'
 import { duration } from '../../receivers/schema.ts'
 
-/** Keys that every receiver has beside its own. */
+const made = new WeakMap<ReceiverDefinition, ReturnType<typeof makeReceiverSettings>>()
+
+/** Keys that every receiver has beside its own. Made once for a type: that takes longer than to check a body by it. */
 export function receiverSettings(definition: ReceiverDefinition) {
+  const known = made.get(definition) ?? makeReceiverSettings(definition)
+  made.set(definition, known)
+  return known
+}
+
+function makeReceiverSettings(definition: ReceiverDefinition) {
   const metric = z.optional(z.strictObject({ enabled: z.boolean() }))
   const metrics = z.strictObject(Object.fromEntries(Object.keys(definition.metrics).map((name) => [name, metric])))
   return z.strictObject({

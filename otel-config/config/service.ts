@@ -7,6 +7,8 @@ import { didYouMean, didYouMeanOneOf } from './nearest.ts'
 import { pipelineSettings, telemetrySettings } from './schema.ts'
 import { type Entry, type List, replace } from './tree.ts'
 
+/** Ids that a reference which is not there is compared with. */
+const MOST_COMPARED = 500
 const SERVICE_KEYS = ['extensions', 'pipelines', 'telemetry']
 const SIGNALS = ['metrics', 'logs', 'traces', 'profiles']
 const KINDS = ['receivers', 'processors', 'exporters'] as const
@@ -123,7 +125,8 @@ function references(
 }
 
 function remedy(sections: Sections, kind: keyof Sections, name: string, type: string): string {
-  const near = didYouMean(name, sections[kind].ids.keys())
+  // Each of many against each of many would take minutes.
+  const near = sections[kind].ids.size > MOST_COMPARED ? '' : didYouMean(name, sections[kind].ids.keys())
   if (near !== '') return near
   const elsewhere = Object.entries(sections).find(([other, { ids }]) => other !== kind && ids.has(name))
   if (elsewhere !== undefined) return ` (there is one under ${elsewhere[0]})`

@@ -21,7 +21,7 @@ export default defineExporter({
     endpoint: endpoint('localhost:9464'),
     /** How long the series of a container stay after it ended. */
     metric_expiration: z._default(duration(), 300_000),
-    /** A scrape that takes longer is answered with 503. */
+    /** A scrape that takes longer is answered with 503; sooner where the scraper says that it waits less. */
     timeout: z._default(duration(), 9_000),
     /** A scrape within this time of the last collection is answered with that one. */
     max_age: z._default(duration(), 1_000),

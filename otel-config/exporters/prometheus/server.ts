@@ -37,6 +37,20 @@ const acceptsGzip = ({ headers }: IncomingMessage) =>
 /** A request may name the whole address, `GET http://host:9464/metrics` (RFC 9112 §3.2.2). */
 const pathOf = ({ url = '' }: IncomingMessage) => url.replace(/^https?:\/\/[^/?]*/i, '').split('?', 1)[0]
 
+/** Of the scraper's patience, what is left to send the page in: as much as blackbox_exporter leaves. */
+const SENDING_MS = 500
+
+/**
+ * How long who asks will wait for us to collect: Prometheus and the Collector say so in seconds. What comes later is
+ * thrown away, and counts as a target that is down; a 503 in time tells why.
+ */
+export function patienceMs({ headers }: Pick<IncomingMessage, 'headers'>): number {
+  const seconds = Number(headers['x-prometheus-scrape-timeout-seconds'] || Number.NaN)
+  if (!Number.isFinite(seconds) || seconds <= 0) return Number.POSITIVE_INFINITY
+  const ms = seconds * 1000
+  return Math.max(ms - SENDING_MS, ms / 2)
+}
+
 const within = async <T>(promise: Promise<T>, ms: number): Promise<T> => {
   let timer: NodeJS.Timeout | undefined
   const late = new Promise<never>((_, reject) => {
@@ -109,7 +123,7 @@ export async function servePage({ endpoint, page, timeoutMs, onFailure, onSucces
     if (path !== '/metrics') return answer(request, response, 404, 'not here; metrics are at /metrics\n')
     try {
       const zipped = acceptsGzip(request)
-      const bytes = await within(body(zipped), timeoutMs)
+      const bytes = await within(body(zipped), Math.min(timeoutMs, patienceMs(request)))
       answer(request, response, 200, bytes, {
         'Content-Type': TEXT,
         Vary: 'Accept-Encoding',

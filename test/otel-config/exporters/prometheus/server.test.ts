@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { connect } from 'node:net'
 import { type TestContext, test } from 'node:test'
-import { servePage } from '../../../../otel-config/exporters/prometheus/server.ts'
+import { patienceMs, servePage } from '../../../../otel-config/exporters/prometheus/server.ts'
 import { atEnd } from '../../../ending.ts'
 import { until } from '../../../until.ts'
 
@@ -43,4 +43,30 @@ test('a request may name the whole address', async (t) => {
   socket.write('GET http://host:9464/metrics?a=b HTTP/1.1\r\nHost: host\r\nConnection: close\r\n\r\n')
   await until('it was answered', () => socket.destroyed)
   assert.match(answer, /^HTTP\/1.1 200 /)
+})
+
+test('a scraper that says how long it waits is told in time that there is nothing', async (t) => {
+  const server = await servePage({
+    endpoint: { host: '127.0.0.1', port: 0 },
+    page: () => new Promise(() => {}),
+    timeoutMs: 600_000,
+    onFailure: () => undefined,
+    onSuccess: () => assert.fail('there is no page'),
+  })
+  atEnd(t, () => server.close())
+  const headers = { 'X-Prometheus-Scrape-Timeout-Seconds': '1.5' }
+  const startMs = performance.now()
+  const response = await fetch(`http://127.0.0.1:${server.port}/metrics`, { headers })
+  assert.equal(response.status, 503)
+  assert.equal(await response.text(), 'no metrics: not collected within 1 s\n')
+  assert.ok(performance.now() - startMs >= 999)
+})
+
+test('what is no number of seconds is no word of the scraper', () => {
+  const told = (text?: string) => patienceMs({ headers: text === undefined ? {} : { [NAME]: text } })
+  const NAME = 'x-prometheus-scrape-timeout-seconds'
+  assert.deepEqual(['10', '10.000000', '0.2'].map(told), [9_500, 9_500, 100])
+  for (const text of [undefined, '', '0', '-1', 'soon', 'NaN', 'Infinity', '10, 10']) {
+    assert.equal(told(text), Number.POSITIVE_INFINITY)
+  }
 })
