@@ -110,7 +110,8 @@ BpfObject::BpfObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
 Napi::Value BpfObject::Attach(const Napi::CallbackInfo& info) {
   return Guarded(info, [&] {
     const std::string name = StringArgument(info, 0, "program");
-    LinkOf(FindProgram(info.Env(), name), name);
+    const bpf_map* map = info[1].IsUndefined() ? nullptr : FindMap(info.Env(), StringArgument(info, 1, "map"));
+    LinkOf(FindProgram(info.Env(), name), name, map);
     return info.Env().Undefined();
   });
 }
@@ -257,11 +258,17 @@ bpf_map* BpfObject::FindMap(Napi::Env env, const std::string& name) const {
   return map;
 }
 
-const bpf_link* BpfObject::LinkOf(const bpf_program* program, const std::string& name) {
+const bpf_link* BpfObject::LinkOf(const bpf_program* program, const std::string& name, const bpf_map* map) {
   Link& link = links_[name];
   if (!link) {
     const LibbpfLog log;
-    link.reset(bpf_program__attach(program));
+    bpf_iter_link_info over{};
+    over.map.map_fd = map == nullptr ? 0 : static_cast<uint32_t>(bpf_map__fd(map));
+    bpf_iter_attach_opts options{};
+    options.sz = sizeof options;
+    options.link_info = &over;
+    options.link_info_len = sizeof over;
+    link.reset(map == nullptr ? bpf_program__attach(program) : bpf_program__attach_iter(program, &options));
     if (!link) throw SystemError{errno, "bpf", "attach the BPF program " + name, log.LastLines()};
   }
   return link.get();

@@ -35,8 +35,11 @@ export type MapContent = {
 
 /** A loaded BPF object. It is also closed when it is collected, and when its thread ends. */
 export type BpfObject = {
-  /** Attaches a tp_btf, raw_tp, tp or iterator program. Attached already: nothing happens. */
-  attach(program: string): void
+  /**
+   * Attaches a tp_btf, raw_tp, tp or iterator program; one over the entries of a map (`iter/bpf_map_elem`) to that map
+   * of the object. Attached already: nothing happens.
+   */
+  attach(program: string, map?: string): void
   /** Runs an iterator over everything there is, and returns what it wrote with bpf_seq_write. */
   iterate(program: string): Buffer
   /**

@@ -9,10 +9,22 @@ import { KEY_SIZE, VALUE_SIZE } from './totals.ts'
 
 const ONLY_KEY = new Uint8Array(4)
 const AT_A_TIME = 1 << 20
-const COUNTERS = ['no_room_for_socket', 'folded', 'ring_full', 'lost', 'direction_unclear'] as const
+const COUNTERS = [
+  'no_room_for_socket',
+  'folded',
+  'ring_full',
+  'lost',
+  'direction_unclear',
+  'opening_unseen',
+  'end_unseen',
+  'end_lost',
+] as const
 
-/** `passed_over`: events that the last program did not see, and only it can say that nobody did: so many at most. */
-export type Losses = Readonly<Record<(typeof COUNTERS)[number] | 'passed_over', number>>
+/**
+ * `passed_over`: events that the kernel did not tell, because the program was under way on that CPU. What they were about
+ * is counted later, as `opening_unseen` or `end_unseen`. `reset_passed_over`: connections that we reset, uncounted.
+ */
+export type Losses = Readonly<Record<(typeof COUNTERS)[number] | 'passed_over' | 'reset_passed_over', number>>
 
 export type Counting = {
   /** Whether living sockets can be looked at: their bytes, those that were there before us, and who listens. */
@@ -50,24 +62,23 @@ export type CountingOptions = {
   readonly mapEntries?: Readonly<Record<string, number>>
 }
 
-type Programs = Loaded<'states' | 'second' | 'last' | 'received' | 'sent' | 'pass'>
+type Programs = Loaded<'states' | 'freed' | 'sent' | 'pass' | 'sockets'>
 
 /** Counting begins at once. Throws with a remedy when this kernel takes no program that sees connections. */
 export function openCounting({ layout, resolve, maxDestinations, mapEntries }: CountingOptions): Counting {
   const { object, programs, refused }: Programs = loadWhatWorks(readFileSync(bpfPath('tcp_connections')), {
     groups: {
       states: ['on_state_btf', 'on_state_alone', 'on_state_raw', 'on_state_tp'],
-      // After it, in this order: each does what the kernel passed over those before it for.
-      second: ['on_state_second'],
-      last: ['on_state_last'],
-      received: ['on_reset_received_btf', 'on_reset_received_raw'],
+      freed: ['on_freed_btf', 'on_freed_alone', 'on_freed_raw'],
       sent: ['on_reset_sent_btf', 'on_reset_sent_raw'],
       pass: ['pass_over_files'],
+      sockets: ['pass_over_sockets'],
     },
+    over: { pass_over_sockets: 'sockets' },
     constants: { canonical_tree: canonicalTree(layout), resolve: resolve ? 1 : 0, max_destinations: maxDestinations },
     ...(mapEntries !== undefined && { mapEntries }),
   })
-  const { states, last, pass: iterator, received, sent } = programs
+  const { states, freed, pass: iterator, sockets, sent } = programs
   if (object === undefined || states === undefined) {
     object?.close()
     const reasons = refused.map(({ program, error }) => `${program}: ${error.message}`).join('; ')
@@ -99,12 +110,13 @@ export function openCounting({ layout, resolve, maxDestinations, mapEntries }: C
 
   return {
     passes: iterator !== undefined,
-    resets: received !== undefined && sent !== undefined,
+    resets: sent !== undefined,
     variant: states,
     pass() {
       if (iterator === undefined) return Buffer.alloc(0)
       number++
       countPass()
+      if (sockets !== undefined) object.iterate(sockets)
       return object.iterate(iterator)
     },
     get passNumber() {
@@ -149,7 +161,12 @@ export function openCounting({ layout, resolve, maxDestinations, mapEntries }: C
       const value = object.lookup('counters', ONLY_KEY)
       const at = (i: number) => Number(value?.readBigUInt64LE(i * 8) ?? 0n)
       const counted = Object.fromEntries(COUNTERS.map((name, i) => [name, at(i)])) as Losses
-      return { ...counted, passed_over: object.passedOver(last ?? states) }
+      const missedBy = (program: string | undefined) => (program === undefined ? 0 : object.passedOver(program))
+      return {
+        ...counted,
+        passed_over: missedBy(states) + missedBy(freed),
+        reset_passed_over: missedBy(sent),
+      }
     },
     memoryBytes: () => object.memory(),
     close: () => object.close(),

@@ -108,6 +108,13 @@ export function createConnections(host: Host, flows: Flows): Connections {
     if (told.retransmits > 0) add(flow, RETRANSMITS, told.retransmits)
   }
 
+  /** Of one that waits for its control group nothing is known here, and nothing will be. */
+  function endLost(told: Connection): void {
+    const connection = known.get(told.socket)
+    if (connection !== undefined) settle(connection, told, true)
+    known.delete(told.socket)
+  }
+
   function take(told: Connection, answer: Answer): void {
     if (told.event === 'failed') fail(told, answer)
     else if (told.event === 'opened') known.set(told.socket, open(told, answer))
@@ -137,7 +144,8 @@ export function createConnections(host: Host, flows: Flows): Connections {
       if (waiting.length > 0) takeWaiting()
       for (const [i, told] of connections.entries()) {
         const answer = answers[i] ?? UNKNOWN
-        if (host.cgroup(told.cgroup) !== undefined) take(told, answer)
+        if (told.event === 'end_lost') endLost(told)
+        else if (host.cgroup(told.cgroup) !== undefined) take(told, answer)
         else if (waiting.length < MOST_WAITING) waiting.push({ told, answer, sinceMs: performance.now() })
         else unattributed++
       }

@@ -44,10 +44,10 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
     // What is known already, or will be in a moment, keeps its answer.
     const opened = new Set(told.filter(({ event }) => event === 'opened').map(({ socket }) => socket))
     const isAsked = ({ event, socket }: Connection) =>
-      event !== 'closed' || (!connections.isKnown(socket) && !opened.has(socket))
+      event !== 'end_lost' && (event !== 'closed' || (!connections.isKnown(socket) && !opened.has(socket)))
     const answers = resolver?.answers(told, isAsked, counting) ?? []
     connections.told(told, answers)
-    for (const { event, socket } of told) if (event === 'closed') closed.add(socket)
+    for (const { event, socket } of told) if (event === 'closed' || event === 'end_lost') closed.add(socket)
     return closed
   }
 
