@@ -39,7 +39,7 @@ static __always_inline int freed(const struct sock *sk, const bool btf, const bo
 			bury(id, entry, exact);
 	} else if (!is_its || !(entry->flags & ENDED)) {
 		/* Its SYN was acknowledged, so it was open. And what a task closed has an entry, so no FIN was sent. */
-		if (!is_its || (entry->flags & DIALLING && GET(tp, bytes_acked)))
+		if (!is_its || (entry->flags & DIALLING && was_open(tp, btf)))
 			entry = entry_of(sk, tp, TCP_ESTABLISHED, END, btf, exact);
 		if (!entry)
 			return 0;
@@ -72,7 +72,7 @@ static __always_inline void check(__u64 id)
 	if (entry->flags & DIALLING && bpf_ktime_get_ns() - entry->dialled_ns < SECOND_NS)
 		return;
 	is_its = is_of(entry, sk, tp, false);
-	if (is_its && entry->flags & DIALLING && (is_open(state) || (state == TCP_CLOSE && BPF_CORE_READ(tp, bytes_acked))))
+	if (is_its && entry->flags & DIALLING && (is_open(state) || (state == TCP_CLOSE && was_open(tp, false))))
 		entry = entry_of(sk, tp, state == TCP_CLOSE ? TCP_ESTABLISHED : state, USE, false, true);
 	if (!entry)
 		return;
@@ -82,6 +82,8 @@ static __always_inline void check(__u64 id)
 	}
 	if (!is_its || is_freed) {
 		bury(id, entry, true);
-		bpf_map_delete_elem(&sockets, &id);
+		/* Unless it is dialled this very moment. */
+		if (bpf_map_lookup_elem(&sockets, &id) == entry)
+			bpf_map_delete_elem(&sockets, &id);
 	}
 }

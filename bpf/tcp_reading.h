@@ -80,6 +80,12 @@ static __always_inline bool is_tcp(const struct sock *sk, const bool btf)
 	return GET(sk, sk_protocol) == IPPROTO_TCP;
 }
 
+/* The answer to its SYN counts as delivered, on either side. */
+static __always_inline bool was_open(const struct tcp_sock *tp, const bool btf)
+{
+	return GET(tp, delivered);
+}
+
 /* What struct tcp_sock knows of a connection. */
 struct numbers {
 	__u64 sent;

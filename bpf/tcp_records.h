@@ -103,7 +103,8 @@ static __always_inline bool tell(const struct sock *sk, const struct tcp_sock *t
 	}
 	fill(record, sk, tp, entry, event, btf);
 	record->failure = failure;
-	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	/* Wakes the reader for the first record since it was there, and that is ten times a second. */
+	bpf_ringbuf_submit(record, 0);
 	return true;
 }
 
@@ -118,6 +119,6 @@ static __always_inline void tell_lost(__u64 id, const struct entry *entry)
 		.event = END_LOST,
 	};
 
-	if (bpf_ringbuf_output(&records, &record, sizeof(record), BPF_RB_NO_WAKEUP))
+	if (bpf_ringbuf_output(&records, &record, sizeof(record), 0))
 		COUNT(ring_full);
 }

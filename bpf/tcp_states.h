@@ -180,8 +180,8 @@ static __always_inline struct entry *entry_of(const struct sock *sk, const struc
 			COUNT(unclear);
 			return 0;
 		}
-		/* A dial that failed, and was counted without an entry. */
-		if (notice == END && !incoming && !GET(tp, bytes_acked))
+		/* A dial that failed, and was counted without an entry; or the other side's, which it gave up. */
+		if (notice == END && !was_open(tp, btf))
 			return 0;
 		describe(&fresh, sk, tp, incoming, btf);
 		if (bpf_map_update_elem(&sockets, &id, &fresh, BPF_ANY)) {

@@ -119,6 +119,7 @@ struct tcp_sock {
 	__u32 snd_una;
 	__u32 write_seq;
 	__u32 total_retrans;
+	__u32 delivered;
 	__u32 srtt_us;
 	struct minmax rtt_min;
 };

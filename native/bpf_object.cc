@@ -81,6 +81,7 @@ Napi::Function BpfObject::Define(Napi::Env env) {
                          InstanceMethod<&BpfObject::Update>("update"),
                          InstanceMethod<&BpfObject::Remove>("remove"),
                          InstanceMethod<&BpfObject::Drain>("drain"),
+                         InstanceMethod<&BpfObject::Follow>("follow"),
                          InstanceMethod<&BpfObject::Memory>("memory"),
                          InstanceMethod<&BpfObject::PassedOver>("passedOver"),
                          InstanceMethod<&BpfObject::Close>("close"),
@@ -198,10 +199,17 @@ Napi::Value BpfObject::Drain(const Napi::CallbackInfo& info) {
   return Guarded(info, [&] {
     const std::string name = StringArgument(info, 0, "ring");
     const uint32_t max_bytes = SizeArgument(info, 1, "maxBytes");
-    const bpf_map* map = FindMap(info.Env(), name);
-    std::unique_ptr<Ring>& ring = rings_[name];
-    if (!ring) ring = std::make_unique<Ring>(map, name);
-    return ToBuffer(info.Env(), ring->Drain(max_bytes));
+    return ToBuffer(info.Env(), RingOf(FindMap(info.Env(), name), name).Drain(max_bytes));
+  });
+}
+
+Napi::Value BpfObject::Follow(const Napi::CallbackInfo& info) {
+  return Guarded(info, [&] {
+    const std::string name = StringArgument(info, 0, "ring");
+    const std::chrono::milliseconds pause(SizeArgument(info, 1, "pauseMs"));
+    const uint32_t most_bytes = SizeArgument(info, 2, "mostBytes");
+    Descriptor notices = RingOf(FindMap(info.Env(), name), name).Follow(pause, most_bytes);
+    return Napi::Number::New(info.Env(), notices.release());
   });
 }
 
@@ -256,6 +264,12 @@ bpf_map* BpfObject::FindMap(Napi::Env env, const std::string& name) const {
   bpf_map* map = bpf_object__find_map_by_name(object_.get(), name.c_str());
   if (map == nullptr || bpf_map__fd(map) < 0) throw Napi::TypeError::New(env, "this BPF object has no map " + name);
   return map;
+}
+
+Ring& BpfObject::RingOf(const bpf_map* map, const std::string& name) {
+  std::unique_ptr<Ring>& ring = rings_[name];
+  if (!ring) ring = std::make_unique<Ring>(map, name);
+  return *ring;
 }
 
 const bpf_link* BpfObject::LinkOf(const bpf_program* program, const std::string& name, const bpf_map* map) {

@@ -32,6 +32,7 @@ class BpfObject : public Napi::ObjectWrap<BpfObject> {
   Napi::Value Update(const Napi::CallbackInfo& info);
   Napi::Value Remove(const Napi::CallbackInfo& info);
   Napi::Value Drain(const Napi::CallbackInfo& info);
+  Napi::Value Follow(const Napi::CallbackInfo& info);
   Napi::Value Memory(const Napi::CallbackInfo& info);
   Napi::Value PassedOver(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
@@ -39,6 +40,7 @@ class BpfObject : public Napi::ObjectWrap<BpfObject> {
   void RequireOpen(Napi::Env env) const;
   bpf_program* FindProgram(Napi::Env env, const std::string& name) const;
   bpf_map* FindMap(Napi::Env env, const std::string& name) const;
+  Ring& RingOf(const bpf_map* map, const std::string& name);
   // `map`: for an iterator over the entries of one.
   const bpf_link* LinkOf(const bpf_program* program, const std::string& name, const bpf_map* map = nullptr);
 

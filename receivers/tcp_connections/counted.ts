@@ -10,8 +10,8 @@ import type { Listening } from './listens.ts'
 import { type Connection, decodePass, decodeRing, RECORD_SIZE } from './records.ts'
 import type { Source } from './source.ts'
 
-/** Conntrack forgets what was reset after 10 s; asked within 100 ms none of 40 000 was missed. */
-const DRAIN_EVERY_MS = 100
+/** What was learnt about destinations is doubted after a while, also when nothing comes. */
+const DOUBT_EVERY_MS = 5000
 
 type Options = {
   readonly host: Host
@@ -32,7 +32,11 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
   let damaged = 0
   let ringFull = 0
   let doubtfulPasses = 0
-  const draining = resolver && setInterval(drain, DRAIN_EVERY_MS).unref()
+  const doubting = resolver && setInterval(() => resolver.follow(counting), DOUBT_EVERY_MS).unref()
+  if (resolver !== undefined) {
+    counting.follow(drain)
+    resolver.onHeard(() => resolver.follow(counting))
+  }
 
   /** Sockets whose end was told. */
   function drain(): Set<string> {
@@ -105,7 +109,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
       memoryBytes: counting.memoryBytes(),
     }),
     close() {
-      clearInterval(draining)
+      clearInterval(doubting)
       counting.close()
       lister.close()
     },
