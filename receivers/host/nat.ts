@@ -75,13 +75,15 @@ const SAME_TUPLE = 8
 /** A storm of 18 000 connections a second was heard in full with this (kernel's default: 208 KiB). */
 const BUFFER_BYTES = 8 * 1024 * 1024
 /** Between two calls of heard(). */
-const MOST_PENDING = 16_384
+const MOST_PENDING = 65_536
 const REMEMBERED = 16_384
+const MOST_REMEMBERED = 65_536
+const NEEDED_MS = 5000
 /** So long a namespace that tracks nothing is not asked again. One that would be heard of is asked again when it is. */
 const UNTRACKED_MS = 2_000
 const UNTRACKED_AND_HEARD_MS = 30_000
 
-type Actual = { readonly tuple: Tuple; readonly atMs: number }
+type Actual = { readonly tuple: Tuple; readonly atMs: number; taken: boolean }
 
 type Options = {
   /** False for somebody who only asks now and then: nothing is heard then. True by default. */
@@ -162,18 +164,30 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
     const key = keyOf(netns, entry.original)
     const before = recent.get(key) ?? []
     recent.delete(key)
-    recent.set(key, [...before.slice(1 - SAME_TUPLE), { tuple: onwards(entry), atMs }])
-    if (recent.size > REMEMBERED) for (const oldest of recent.keys()) return void recent.delete(oldest)
+    recent.set(key, [...before.slice(1 - SAME_TUPLE), { tuple: onwards(entry), atMs, taken: false }])
+    forgetOldest(atMs)
+  }
+
+  /** After a stall much is heard at once, and each connection of it is still to be asked about. */
+  function forgetOldest(nowMs: number): void {
+    for (const [key, heard] of recent) {
+      const isNeeded = nowMs - (heard.at(-1)?.atMs ?? 0) < NEEDED_MS && recent.size <= MOST_REMEMBERED
+      if (recent.size <= REMEMBERED || isNeeded) return
+      recent.delete(key)
+    }
   }
 
   /**
    * What was heard of this very connection: a tuple is used again, so nothing older than the connection counts, and
-   * `later` connections of the same tuple, which are asked about as well, have the younger answers.
+   * each connection of it, in the order they were dialled, takes the oldest that no other has taken.
    */
-  function remembered(netns: number, tuple: Tuple, openedMs: number | undefined, later: number): Tuple | undefined {
+  function remembered(netns: number, { tuple, connection }: Way): Actual | undefined {
+    const { openedMs } = connection
     if (openedMs === undefined) return undefined
-    const found = recent.get(keyOf(netns, tuple))?.at(-1 - later)
-    return found !== undefined && found.atMs >= openedMs ? found.tuple : undefined
+    const heard = recent.get(keyOf(netns, tuple))
+    return (
+      heard?.find(({ atMs, taken }) => !taken && atMs >= openedMs) ?? heard?.findLast(({ atMs }) => atMs >= openedMs)
+    )
   }
 
   function askInside(netlink: Netlink, netns: number, tuples: readonly Tuple[]): (ConntrackEntry | undefined)[] {
@@ -228,11 +242,12 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
   /** One hop for all of these connections, in the namespace that is given. */
   function follow(ways: readonly Way[], netns: number): void {
     const toAsk = ways.filter((way) => {
-      const heard = remembered(netns, way.tuple, way.connection.openedMs, way.later)
+      const heard = remembered(netns, way)
       // Asked now, conntrack would tell of the younger one.
       if (heard === undefined) return way.later === 0
       counts.saved++
-      Object.assign(way, { tuple: heard, state: 'translated' })
+      heard.taken = true
+      Object.assign(way, { tuple: heard.tuple, state: 'translated' })
       return false
     })
     const entries = ask(
@@ -260,9 +275,7 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
       for (const [netns, inside] of Map.groupBy(whole, ({ connection }) => connection.netns)) {
         if (netns === namespaces.initial) continue
         // One that the host heard of under the socket's tuple came there as it was dialled.
-        const own = inside.filter(
-          ({ tuple, connection, later }) => !remembered(namespaces.initial, tuple, connection.openedMs, later),
-        )
+        const own = inside.filter((way) => !remembered(namespaces.initial, way))
         if (performance.now() >= (untrackedUntilMs.get(netns) ?? 0)) follow(own, netns)
       }
       // What stays on a loopback device never comes to the host's namespace, where its like may mean something else.
