@@ -2,7 +2,7 @@
 import type { Host } from '../host/host.ts'
 import type { Resolver } from './answers.ts'
 import { type CountingOptions, openCounting } from './bpf.ts'
-import { createConnections } from './connections.ts'
+import { createConnections, UNKNOWN } from './connections.ts'
 import type { Flows } from './flows.ts'
 import { createHolders } from './holders.ts'
 import { createKernelSums } from './kernel_sums.ts'
@@ -10,6 +10,8 @@ import type { Listening } from './listens.ts'
 import { type Connection, decodePass, decodeRing, RECORD_SIZE } from './records.ts'
 import type { Source } from './source.ts'
 
+/** Of those that were there before us. */
+const ASKED_AT_ONCE = 4096
 /** What was learnt about destinations is doubted after a while, also when nothing comes. */
 const DOUBT_EVERY_MS = 5000
 
@@ -57,12 +59,23 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
 
   function pass(): Listening[] {
     const bytes = counting.pass()
-    const found = [...decodePass(bytes)]
     const closed = drain()
-    // Each once, however many descriptors there are of it.
-    const living = [...new Map(found.filter(({ event }) => event === 'lives').map((one) => [one.socket, one])).values()]
-    const isAsked = ({ socket }: Connection) => !connections.isKnown(socket) && !closed.has(socket)
-    connections.lives(living, resolver?.answers(living, isAsked, counting) ?? [], closed)
+    const listeners: Connection[] = []
+    const strangers = new Map<string, Connection>()
+    connections.beginPass()
+    // One at a time: there may be tens of thousands, and nearly all are known.
+    for (const one of decodePass(bytes)) {
+      if (one.event === 'listens') listeners.push(one)
+      else if (one.event !== 'lives' || closed.has(one.socket)) continue
+      else if (!connections.isKnown(one.socket)) strangers.set(one.socket, one)
+      else if (!connections.isSeen(one.socket)) connections.lives(one, UNKNOWN)
+    }
+    const unknown = [...strangers.values()]
+    for (let at = 0; at < unknown.length; at += ASKED_AT_ONCE) {
+      const some = unknown.slice(at, at + ASKED_AT_ONCE)
+      const answers = resolver?.answers(some, () => true, counting) ?? []
+      for (const [i, one] of some.entries()) connections.lives(one, answers[i] ?? UNKNOWN)
+    }
     const lost = counting.losses().ring_full
     // What ended untold is missing in the passes that follow.
     if (lost > ringFull) doubtfulPasses = 3
@@ -71,7 +84,6 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
       connections.endUnseen()
     }
     ringFull = lost
-    const listeners = found.filter(({ event }) => event === 'listens')
     holders.seen(listeners)
     return listeners.map(listening)
   }
