@@ -58,6 +58,18 @@ export function loadWhatWorks<const Group extends string>(
   return { object: undefined, programs: nothing, refused: [...refused, ...together] }
 }
 
+/** In words, each reason once: without the capability, all of an object's programs are refused alike. */
+export function refusalText(refused: readonly Refusal[]): string {
+  const programs = new Map<string, string[]>()
+  for (const { program, error } of refused) {
+    const reason = error.message.replaceAll(program, 'it')
+    const same = programs.get(reason)
+    if (same === undefined) programs.set(reason, [program])
+    else same.push(program)
+  }
+  return Array.from(programs, ([reason, names]) => `${names.join(', ')}: ${reason}`).join('; ')
+}
+
 const running = (chosen: Readonly<Record<string, string | undefined>>): string[] =>
   Object.values(chosen).filter((program) => program !== undefined)
 

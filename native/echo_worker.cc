@@ -1,5 +1,5 @@
-// One epoll for all sockets, in rounds: the kernel has stamped what waits, so reading it a little later costs nothing,
-// and one wake-up serves many packets.
+// In rounds, one wake-up for many packets: the kernel has stamped what waits, so reading it later costs nothing. The
+// thread sleeps until the next request is due or somebody asks for records, and no packet wakes it.
 #include "echo_worker.h"
 
 #include <poll.h>
@@ -19,13 +19,15 @@
 
 namespace {
 
-constexpr auto kRound = std::chrono::milliseconds(20);  // shortest time from one round to the next
+constexpr auto kRound = std::chrono::milliseconds(100);  // shortest time from the beginning of one round to the next
 constexpr size_t kMostRequests = 65'536;
 constexpr size_t kMostBytes = 16 << 20;  // of records, some 30 000 requests
 constexpr size_t kSlots = 16;            // messages in one recvmmsg
 constexpr int kMostBatches = 64;         // of one socket in one round
 constexpr size_t kDataBytes = 256;       // of a packet with all its headers
-constexpr uint64_t kWake = UINT64_MAX;
+// What is added to the counter of the eventfd that wakes the thread.
+constexpr uint64_t kNew = 1;
+constexpr uint64_t kAsked = uint64_t{1} << 32;
 
 timespec Now() {
   timespec now;
@@ -65,8 +67,6 @@ EchoWorker::EchoWorker()
   const char* const doing = "start sending echo requests";
   if (!epoll_.open()) throw SystemError{errno, "epoll_create1", doing};
   if (!wake_.open()) throw SystemError{errno, "eventfd", doing};
-  epoll_event event{.events = EPOLLIN, .data = {.u64 = kWake}};
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) < 0) throw SystemError{errno, "epoll_ctl", doing};
   // Signals are the main thread's: a new thread takes over what its maker blocks.
   sigset_t all;
   sigset_t before;
@@ -78,7 +78,7 @@ EchoWorker::EchoWorker()
 
 EchoWorker::~EchoWorker() {
   stopping_ = true;
-  Wake();
+  Wake(kAsked);
   thread_.join();
 }
 
@@ -124,21 +124,20 @@ uint32_t EchoWorker::Send(std::span<const uint8_t> requests) {
       taken++;
     }
   }
-  Wake();
+  if (taken > 0) Wake(kNew);
   return taken;
 }
 
 EchoWorker::Drained EchoWorker::Drain() {
-  Wake();
+  Wake(kAsked);
   const std::lock_guard lock(mutex_);
   const uint32_t rounds = out_.rounds;
   return std::exchange(out_, {.records = {}, .lost = 0, .rounds = rounds});
 }
 
-void EchoWorker::Wake() const {
-  const uint64_t one = 1;
+void EchoWorker::Wake(uint64_t reason) const {
   // It can only fail when it is full, and then the thread is awake.
-  [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof one);
+  [[maybe_unused]] const ssize_t written = write(wake_.get(), &reason, sizeof reason);
 }
 
 std::shared_ptr<const EchoWorker::Socket> EchoWorker::Find(uint32_t number) const {
@@ -147,9 +146,10 @@ std::shared_ptr<const EchoWorker::Socket> EchoWorker::Find(uint32_t number) cons
   return found == sockets_.end() ? nullptr : found->second;
 }
 
-int EchoWorker::TimeoutToNext() const {
+std::optional<EchoWorker::Clock::time_point> EchoWorker::NextDue() const {
   const std::lock_guard lock(mutex_);
-  return requests_.empty() ? -1 : Milliseconds(requests_.begin()->first - Clock::now());
+  if (requests_.empty()) return std::nullopt;
+  return requests_.begin()->first;
 }
 
 void EchoWorker::Run() {
@@ -165,17 +165,24 @@ void EchoWorker::Run() {
   }
 }
 
-// Until there is something to read or to send, and the next round may begin.
+// Until something is due or records are asked for, and the next round may begin.
 void EchoWorker::WaitForWork(Clock::time_point round_began) const {
-  epoll_event event;
-  epoll_wait(epoll_.get(), &event, 1, TimeoutToNext());
-  for (auto left = round_began + kRound - Clock::now(); left > Clock::duration::zero() && !stopping_;
-       left = round_began + kRound - Clock::now()) {
-    uint64_t told;
-    [[maybe_unused]] const ssize_t emptied = read(wake_.get(), &told, sizeof told);
+  const auto earliest = round_began + kRound;
+  bool asked = false;
+  while (!stopping_) {
+    const auto due = asked ? earliest : NextDue();
+    const auto now = Clock::now();
+    if (due && now >= std::max(*due, earliest)) return;
     pollfd wake{.fd = wake_.get(), .events = POLLIN, .revents = 0};
-    poll(&wake, 1, Milliseconds(left));
+    if (poll(&wake, 1, due ? Milliseconds(std::max(*due, earliest) - now) : -1) > 0) asked = TakeWake() || asked;
   }
+}
+
+// Whether records were asked for; else there are new requests.
+bool EchoWorker::TakeWake() const {
+  uint64_t told = 0;
+  [[maybe_unused]] const ssize_t taken = read(wake_.get(), &told, sizeof told);
+  return told >= kAsked;
 }
 
 void EchoWorker::ReadAll() {
@@ -187,12 +194,7 @@ void EchoWorker::ReadAll() {
     const size_t before = seen.size();
     for (const epoll_event& event : std::span(events).first(static_cast<size_t>(std::max(0, ready)))) {
       if (!seen.insert(event.data.u64).second) continue;
-      if (event.data.u64 == kWake) {
-        uint64_t told;
-        [[maybe_unused]] const ssize_t emptied = read(wake_.get(), &told, sizeof told);
-      } else {
-        Read(static_cast<uint32_t>(event.data.u64));
-      }
+      Read(static_cast<uint32_t>(event.data.u64));
     }
     if (ready < static_cast<int>(events.size()) || seen.size() == before) return;
   }

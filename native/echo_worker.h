@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <span>
 #include <thread>
 
@@ -55,14 +56,15 @@ class EchoWorker {
   };
 
   void Run();
-  void Wake() const;
+  void Wake(uint64_t reason) const;
+  bool TakeWake() const;
   void WaitForWork(Clock::time_point round_began) const;
   void ReadAll();
   void SendDue();
   void Read(uint32_t number);
   void ReadQueue(uint32_t number, const Descriptor& fd, int queue);
   void HandOver();
-  int TimeoutToNext() const;
+  std::optional<Clock::time_point> NextDue() const;
   std::shared_ptr<const Socket> Find(uint32_t number) const;
 
   Descriptor epoll_;

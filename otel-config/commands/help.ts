@@ -29,6 +29,7 @@ ${SOURCES}
 `,
   validate: `leadline validate --config URI... [--set KEY=VALUE]... [--json]
 
+With --set alone, it checks the built-in configuration with that changed.
 Silent with exit code 0 when the configuration is fine; else everything that is wrong with it, and 1.
 ${SOURCES}
   --json         {"valid", "problems": [{"source", "line", "column", "path", "message"}], "warnings"} on stdout

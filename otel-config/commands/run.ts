@@ -31,6 +31,11 @@ export async function run(flags: Flags, components: Components, outside: Outside
 
   const source = flags.config.length > 0 ? flags.config.map(shortened).join(' ') : `built-in (${wanted.configs[0]})`
   log.info('Starting leadline...', { Version: version, NumCPU: availableParallelism(), config: source })
+  if (process.geteuid?.() !== 0) {
+    log.warn('not running as root: the lines below say what is missing', {
+      fix: 'sudo leadline run, or grant the capabilities that they name',
+    })
+  }
   let service = await begin(current, log, outside)
   if (service === undefined) return 1
 

@@ -4,14 +4,15 @@ import type { Config } from '../config/check.ts'
 import { bounded, type Complaint, inFileOrder, listed } from '../config/complaints.ts'
 import { examine } from '../config/load.ts'
 import type { Flags } from './arguments.ts'
+import { wantedBy } from './built_in.ts'
 import type { Terminal } from './terminal.ts'
 
 export function validate(flags: Flags, components: Components, terminal: Terminal): number {
-  if (flags.config.length === 0) {
+  if (flags.config.length === 0 && flags.set.length === 0) {
     terminal.error('Error: at least one config flag must be provided: leadline validate --config FILE\n')
     return 1
   }
-  const wanted = { configs: flags.config, sets: flags.set, environment: terminal.environment }
+  const wanted = wantedBy(flags, terminal.environment)
   const { config, complaints, warnings } = examine(wanted, components)
   if (flags.json) {
     const report = { valid: config !== undefined, problems: asJson(complaints), warnings: asJson(warnings) }
@@ -24,7 +25,8 @@ export function validate(flags: Flags, components: Components, terminal: Termina
     return 1
   }
   for (const line of listed(warnings)) terminal.error(`${line.replace('  ', '  warning: ')}\n`)
-  if (terminal.isWatched) terminal.print(`${flags.config.join(', ')} is fine: ${summary(config)}\n`)
+  if (terminal.isWatched)
+    terminal.print(`${flags.config.join(', ') || 'the built-in configuration'} is fine: ${summary(config)}\n`)
   return 0
 }
 

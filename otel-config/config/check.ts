@@ -7,7 +7,7 @@ import type { ExporterDefinition } from '../exporter.ts'
 import type { Complaint } from './complaints.ts'
 import { checkFields } from './fields.ts'
 import { idText, parseId } from './ids.ts'
-import { didYouMean } from './nearest.ts'
+import { didYouMean, didYouMeanOneOf } from './nearest.ts'
 import { checkReceiver } from './receiver.ts'
 import type { ReceiverSettings, TelemetrySettings } from './schema.ts'
 import { checkService } from './service.ts'
@@ -81,7 +81,7 @@ export function check(root: Tree | undefined, components: Components): CheckedCo
   }
   const whole: Entry = { keyPlace: tree.place, value: tree }
   if (isEmpty(root) || (root?.kind === 'map' && root.entries.size === 0)) {
-    state.complain(whole, [], 'empty configuration file')
+    state.complain(whole, [], 'empty configuration file: begin with what leadline print-config prints')
     return { config: undefined, tree, complaints, warnings }
   }
   if (tree.kind !== 'map') {
@@ -89,7 +89,7 @@ export function check(root: Tree | undefined, components: Components): CheckedCo
     return { config: undefined, tree, complaints, warnings }
   }
   for (const [key, entry] of tree.entries) {
-    if (!SECTIONS.includes(key)) state.complain(entry, [], `has invalid keys: ${key}${didYouMean(key, SECTIONS)}`)
+    if (!SECTIONS.includes(key)) state.complain(entry, [], `has invalid keys: ${key}${didYouMeanOneOf(key, SECTIONS)}`)
   }
 
   const receivers = section(state, 'receivers', components.receivers, checkReceiver)

@@ -2,7 +2,7 @@
 import * as z from 'zod/mini'
 import { isSecret } from '../../receivers/schema.ts'
 import type { Complaint } from './complaints.ts'
-import { didYouMean } from './nearest.ts'
+import { didYouMean, didYouMeanOneOf } from './nearest.ts'
 import { tellsOfSecret } from './secrets.ts'
 import {
   type Entry,
@@ -88,7 +88,7 @@ function complaintsOf(issue: Issue, tree: Tree, { path, written, schema, alsoKno
     return issue.keys.map((key) => ({
       place: follow(tree, [...issue.path, key]).place,
       path: at(issue.path),
-      message: `has invalid keys: ${key}${didYouMean(key, known)}`,
+      message: `has invalid keys: ${key}${didYouMeanOneOf(key, known)}`,
     }))
   }
   const { tree: found } = follow(tree, issue.path)
@@ -146,7 +146,7 @@ function wording(issue: z.core.$ZodRawIssue): string | undefined {
     case 'invalid_type': {
       const expected = `expected ${KINDS[issue.expected] ?? issue.expected}`
       if (issue.input === undefined) return `is required: ${expected}`
-      return `${expected}, got ${described(issue.input)}${quotesTooMany(issue.expected, issue.input)}`
+      return `${expected}, got ${described(issue.input)}${quotesTooMany(issue.expected, issue.input)}${bracketsTooFew(issue.expected, issue.input)}`
     }
     case 'invalid_value': {
       const values = issue.values.map(String)
@@ -193,6 +193,9 @@ function quotesTooMany(expected: string, input: unknown): string {
   const isBoolean = expected === 'boolean' && (input === 'true' || input === 'false')
   return isNumber || isBoolean ? ' (remove the quotes)' : ''
 }
+
+const bracketsTooFew = (expected: string, input: unknown): string =>
+  expected === 'array' && typeof input === 'string' && /^[\w./-]{1,40}$/.test(input) ? ` (write [${input}])` : ''
 
 /** A value in a few words: texts in quotes, cut to what fits a line. */
 export function described(value: unknown): string {

@@ -6,6 +6,12 @@ export function didYouMean(name: string, candidates: Iterable<string>): string {
   return found === undefined ? '' : ` (did you mean ${found}?)`
 }
 
+/** As didYouMean; where nothing is near, all there is, so that nobody has to look elsewhere. */
+export function didYouMeanOneOf(name: string, candidates: readonly string[]): string {
+  const all = candidates.length === 0 ? ' (there are none here)' : ` (there is: ${candidates.join(', ')})`
+  return didYouMean(name, candidates) || all
+}
+
 /** The candidate with the fewest edits, if these are no more than a third of its letters. */
 export function nearest(name: string, candidates: Iterable<string>): string | undefined {
   if (name.length > 100) return undefined

@@ -3,7 +3,7 @@ import type { Check, Config, Pipeline, Section } from './check.ts'
 import { mapping } from './check.ts'
 import { checkFields } from './fields.ts'
 import { idText, parseId } from './ids.ts'
-import { didYouMean } from './nearest.ts'
+import { didYouMean, didYouMeanOneOf } from './nearest.ts'
 import { pipelineSettings, telemetrySettings } from './schema.ts'
 import { type Entry, type List, replace } from './tree.ts'
 
@@ -19,7 +19,7 @@ export function checkService(state: Check, sections: Sections): Config['service'
   const root = state.tree.kind === 'map' ? (state.tree.entries.get('service') ?? whole) : whole
   for (const [key, entry] of service?.entries ?? []) {
     if (SERVICE_KEYS.includes(key)) continue
-    state.complain(entry, ['service'], `has invalid keys: ${key}${didYouMean(key, SERVICE_KEYS)}`)
+    state.complain(entry, ['service'], `has invalid keys: ${key}${didYouMeanOneOf(key, SERVICE_KEYS)}`)
   }
   const extensions = checkExtensions(state, sections, service?.entries.get('extensions'))
   const pipelines = checkPipelines(state, sections, root)
@@ -128,7 +128,7 @@ function remedy(sections: Sections, kind: keyof Sections, name: string, type: st
   const elsewhere = Object.entries(sections).find(([other, { ids }]) => other !== kind && ids.has(name))
   if (elsewhere !== undefined) return ` (there is one under ${elsewhere[0]})`
   if (sections[kind].types.includes(type)) return ` (add ${name}: under ${kind})`
-  return didYouMean(type, sections[kind].types)
+  return didYouMean(type, sections[kind].types) || ` (define it under ${kind}: [${sections[kind].types.join(' ')}])`
 }
 
 function warnOfUnused(

@@ -80,8 +80,8 @@ function readStart(path: string): Buffer {
 
 function systemReason(error: unknown): string {
   const code = error instanceof Error && 'code' in error ? String(error.code) : ''
-  if (code === 'ENOENT') return 'no such file or directory'
-  if (code === 'EACCES') return 'permission denied'
+  if (code === 'ENOENT') return 'no such file or directory: check the path'
+  if (code === 'EACCES') return 'permission denied: make it readable, or run as root'
   if (code === 'EISDIR') return 'it is a directory: name a file in it'
   return error instanceof Error ? error.message : String(error)
 }

@@ -224,6 +224,7 @@ function startCollecting(config: Config, collections: readonly Collection[], own
       return {
         intervalMs,
         delayMs: settings?.initial_delay ?? 0,
+        lastMs: () => collection.beganMs,
         tick() {
           if (!collection.isUnderWay) collection.collect()
           // One that a scrape began a moment ago serves this tick as well.

@@ -1,11 +1,12 @@
 // The files of one log in the order in which they were written, from a place on where we have been before.
 // Renamed, copied and compressed files are found again by their inode, or by what stands before that place.
 import { randomBytes } from 'node:crypto'
-import { createReadStream, createWriteStream, openSync, rmSync } from 'node:fs'
+import { createReadStream, createWriteStream, openSync, rmSync, utimesSync } from 'node:fs'
 import { join } from 'node:path'
 import { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
+import { isBeingCopied } from './copies.ts'
 import {
   closeLogFile,
   type FileId,
@@ -61,7 +62,7 @@ export async function filesSince(path: string, sinceMs: number, options: ChainOp
   return files
 }
 
-/** Begins anew when files were renamed or removed between the listing and their opening. */
+/** Begins anew when files were renamed, truncated or removed between the listing and their opening. */
 async function undisturbed(
   path: string,
   attempt: (all: readonly Sibling[], opened: Set<LogFile>) => Promise<Chain>,
@@ -69,7 +70,9 @@ async function undisturbed(
   for (let tries = 1; ; tries++) {
     const opened = new Set<LogFile>()
     try {
-      const chain = await attempt(stableListing(path), opened)
+      const all = stableListing(path)
+      const chain = await attempt(all, opened)
+      if (!isSameListing(stableListing(path), all) && tries < TRIES) throw new Disturbed(path)
       for (const file of opened) if (!chain.files.includes(file)) closeLogFile(file)
       return chain
     } catch (error) {
@@ -116,15 +119,22 @@ export function stableListing(path: string): Sibling[] {
   let before = listing(path)
   for (let i = 0; i < LISTINGS; i++) {
     const now = listing(path)
-    if (now.length === before.length && now.every((one, at) => isSameFile(one, before[at] ?? one))) return now
+    if (isSameListing(now, before)) return now
     before = now
   }
   return before
 }
 
+const isSameListing = (one: readonly Sibling[], other: readonly Sibling[]): boolean =>
+  one.length === other.length && one.every((file, at) => isSameFile(file, other[at] ?? file))
+
 function listing(path: string): Sibling[] {
   const current = currentFile(path)
-  return current === undefined ? rotatedFiles(path) : [...rotatedFiles(path), current]
+  const rotated = rotatedFiles(path)
+  if (current === undefined) return rotated
+  const youngest = rotated.at(-1)
+  if (youngest !== undefined && isBeingCopied(youngest, current)) rotated.pop()
+  return [...rotated, current]
 }
 
 async function openAll(siblings: readonly Sibling[], options: ChainOptions, opened: Set<LogFile>): Promise<LogFile[]> {
@@ -179,9 +189,8 @@ async function unpack({ fd, path, modifiedMs }: LogFile, options: ChainOptions):
   const inflate = path.endsWith('.zst') ? createZstdDecompress() : createGunzip()
   try {
     await pipeline(createReadStream('', { fd }), inflate, limit, into)
-    const file = logFileOf(openSync(unpacked, 'r'), path)
-    if (file) Object.assign(file, { modifiedMs, readModifiedMs: modifiedMs })
-    return file
+    utimesSync(unpacked, modifiedMs / 1000, modifiedMs / 1000)
+    return logFileOf(openSync(unpacked, 'r'), path)
   } catch (cause) {
     const why = (cause as Error).message
     options.failed(

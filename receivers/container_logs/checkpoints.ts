@@ -41,6 +41,8 @@ export type Writer = {
 }
 
 export type Checkpoints = {
+  /** When the first agent began to keep them here, in milliseconds since the epoch: since then one is on duty. */
+  readonly sinceMs: number
   /** What was saved for a log, by whichever name its source gives it. */
   read(key: string): Saved | undefined
   write(key: string, saved: Saved): void
@@ -54,8 +56,19 @@ export type Checkpoints = {
 
 const SLOT_BYTES = 1024
 const HEADER = 'leadline container_logs 1\n'
+const SINCE = /^since (\d+)$/m
 /** Of 1 KiB each. */
 const MOST_SLOTS = 65_536
+/** The check sum in hexadecimal, and a space. */
+const SUM_BYTES = 9
+/** For the text of a slot. */
+const ROOM = SLOT_BYTES - SUM_BYTES - '\n'.length
+const SPACE = 32
+
+/** A slot on its way out: one write each, and nothing allocated. */
+const line = Buffer.alloc(SLOT_BYTES, '\n')
+
+type Entry = { readonly slot: number; saved: Saved; head: string | undefined }
 
 /**
  * Throws when the file cannot be used: no such directory and none can be made, or another agent keeps its own there.
@@ -77,17 +90,21 @@ export async function openCheckpoints(path: string): Promise<Checkpoints> {
 }
 
 function read(fd: number, path: string, lock: Server): Checkpoints {
-  const known = new Map<string, { slot: number; saved: Saved }>()
+  const known = new Map<string, Entry>()
   const free: number[] = []
   let damaged = 0
   const { size } = fstatSync(fd)
-  const header = Buffer.alloc(HEADER.length)
-  if (size > 0 && (readSync(fd, header, 0, HEADER.length, 0) < HEADER.length || header.toString() !== HEADER)) {
+  const header = Buffer.alloc(SLOT_BYTES)
+  readSync(fd, header, 0, SLOT_BYTES, 0)
+  const begun = header.toString('latin1')
+  if (size > 0 && !begun.startsWith(HEADER)) {
     throw new Error(
       `${path} is no file of ours, or of another version · fix: move it away, or set storage to another directory`,
     )
   }
-  if (size === 0) writeSync(fd, `${HEADER.padEnd(SLOT_BYTES - 1)}\n`, 0)
+  // A clock that was set back makes no log older than now.
+  const sinceMs = Math.min(Date.now(), Number(SINCE.exec(begun)?.[1] ?? Number.POSITIVE_INFINITY))
+  if (!SINCE.test(begun)) writeSync(fd, `${`${HEADER}since ${sinceMs}\n`.padEnd(SLOT_BYTES - 1)}\n`, 0)
   let slots = Math.min(MOST_SLOTS, Math.max(1, Math.ceil(size / SLOT_BYTES)))
   const slotBytes = Buffer.alloc(SLOT_BYTES)
   for (let slot = 1; slot < slots; slot++) {
@@ -96,24 +113,26 @@ function read(fd: number, path: string, lock: Server): Checkpoints {
     if (entry === 'free' || entry === undefined || known.has(entry.key)) {
       free.push(slot)
       if (entry === undefined) damaged++
-    } else known.set(entry.key, { slot, saved: entry.saved })
+    } else known.set(entry.key, { slot, saved: entry.saved, head: undefined })
   }
 
-  const put = (slot: number, text: string) => writeSync(fd, text, slot * SLOT_BYTES)
+  const put = (slot: number) => writeSync(fd, line, 0, SLOT_BYTES, slot * SLOT_BYTES)
 
   return {
+    sinceMs,
     read: (key) => known.get(key)?.saved,
     write(key, saved) {
       let entry = known.get(key)
       if (entry === undefined) {
         const slot = free.pop() ?? (slots < MOST_SLOTS ? slots++ : undefined)
         if (slot === undefined) return // counted by whoever watches how many logs there are
-        entry = { slot, saved }
+        entry = { slot, saved, head: undefined }
         known.set(key, entry)
       }
+      if (entry.saved.writer !== saved.writer) entry.head = undefined
       entry.saved = saved
-      const text = encodeSlot(key, saved)
-      if (text !== undefined) put(entry.slot, text)
+      entry.head ??= headOf(key, saved)
+      if (encodeSlot(entry.head, saved)) put(entry.slot)
     },
     entries: () => Array.from(known, ([key, { saved }]) => [key, saved]),
     remove(key) {
@@ -121,7 +140,8 @@ function read(fd: number, path: string, lock: Server): Checkpoints {
       if (entry === undefined) return
       known.delete(key)
       free.push(entry.slot)
-      put(entry.slot, `${' '.repeat(SLOT_BYTES - 1)}\n`)
+      line.fill(SPACE, 0, SLOT_BYTES - 1)
+      put(entry.slot)
     },
     get damaged() {
       return damaged
@@ -133,23 +153,39 @@ function read(fd: number, path: string, lock: Server): Checkpoints {
   }
 }
 
-/** Undefined for what does not fit: then the slot keeps what it has. */
-function encodeSlot(key: string, saved: Saved): string | undefined {
-  const text = JSON.stringify({ key, ...saved })
-  const line = `${crc32(text).toString(16).padStart(8, '0')} ${text}`
-  if (Buffer.byteLength(line) > SLOT_BYTES - 1) {
-    const [first] = saved.files
-    return first !== undefined && saved.files.length > 1 ? encodeSlot(key, { ...saved, files: [first] }) : undefined
+/** What a slot begins with stays the same for as long as its log has the same writer. */
+function headOf(key: string, { writer }: Saved): string {
+  return `${JSON.stringify({ key, ...(writer && { writer }) }).slice(0, -1)},"files":`
+}
+
+/** Fills `line`. False for what does not fit: then the slot keeps what it has. */
+function encodeSlot(head: string, saved: Saved): boolean {
+  const { files, modifiedMs, cursor } = saved
+  const tail = cursor === undefined ? '}' : `,"cursor":${JSON.stringify(cursor)}}`
+  const text = `${head}${JSON.stringify(files)},"modifiedMs":${modifiedMs}${tail}`
+  // No character is longer than three bytes for each of its units.
+  if (text.length * 3 > ROOM && Buffer.byteLength(text) > ROOM) {
+    const [first] = files
+    return first !== undefined && files.length > 1 && encodeSlot(head, { ...saved, files: [first] })
   }
-  return `${line}${' '.repeat(SLOT_BYTES - 1 - Buffer.byteLength(line))}\n`
+  const end = SUM_BYTES + line.write(text, SUM_BYTES)
+  line.write(
+    crc32(line.subarray(SUM_BYTES, end))
+      .toString(16)
+      .padStart(SUM_BYTES - 1, '0'),
+    'latin1',
+  )
+  line[SUM_BYTES - 1] = SPACE
+  line.fill(SPACE, end, SLOT_BYTES - 1)
+  return true
 }
 
 /** Undefined for what is not whole. */
 export function decodeSlot(bytes: Buffer): { readonly key: string; readonly saved: Saved } | 'free' | undefined {
   const line = bytes.toString('utf8').trimEnd()
   if (line === '') return bytes.length === SLOT_BYTES ? 'free' : undefined
-  const text = line.slice(9)
-  if (Number.parseInt(line.slice(0, 8), 16) !== crc32(text)) return undefined
+  const text = line.slice(SUM_BYTES)
+  if (Number.parseInt(line.slice(0, SUM_BYTES - 1), 16) !== crc32(text)) return undefined
   try {
     const { key, ...saved } = JSON.parse(text) as { key: string } & Saved
     const { files, cursor = '', writer } = saved

@@ -12,19 +12,20 @@ type Options = {
   readonly host: Host
   readonly format: FormatOptions
   readonly startAt: 'beginning' | 'end'
+  /** Since when an agent is there: what was born later is read from its beginning. */
+  readonly sinceMs: number
   readonly found: (log: FoundLog) => void
 }
 
 /** Returns what ends it. */
-export function findDockerLogs({ host, format, startAt, found }: Options): () => void {
+export function findDockerLogs({ host, format, startAt, sinceMs, found }: Options): () => void {
   const { logs } = host
   if (logs === undefined) return () => {}
-  const startedMs = Date.now()
 
   function start({ createdMs }: RuntimeLog, bornMs: number): Start {
-    if (startAt === 'beginning' || createdMs >= startedMs) return { at: 'time', sinceMs: 0, whole: true }
+    if (startAt === 'beginning' || createdMs >= sinceMs) return { at: 'time', sinceMs: 0, whole: true }
     // Of a container that was started again since we are here, what this life wrote.
-    return bornMs >= startedMs ? { at: 'time', sinceMs: bornMs - 1000, whole: false } : { at: 'end' }
+    return bornMs >= sinceMs ? { at: 'time', sinceMs: bornMs - 1000, whole: false } : { at: 'end' }
   }
 
   return logs.follow((log) => {

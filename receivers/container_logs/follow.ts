@@ -1,7 +1,6 @@
 // Follows one log from file to file: what was renamed is read to its end first, what was copied and truncated goes on
 // in the copy, and the place of what has been handed on is saved with every delivery.
-import { watch } from 'node:fs'
-import { type ChainOptions, filesFrom } from './chain.ts'
+import { type Chain, type ChainOptions, filesFrom } from './chain.ts'
 import type { Saved } from './checkpoints.ts'
 import { type Counts, noCounts } from './counts.ts'
 import type { Format } from './formats/format.ts'
@@ -11,6 +10,7 @@ import { keepPlaces } from './places.ts'
 import { readOneShare, type ShareOptions, skip, takeRest } from './shares.ts'
 import { currentFile } from './siblings.ts'
 import { beginAt, resume, type Start } from './start.ts'
+import { watchFile } from './watch.ts'
 
 export type FollowOptions = {
   readonly path: string
@@ -57,7 +57,7 @@ export type Follower = {
 /** Programs go on to write into a file that was renamed, until they are told. */
 const GRACE_MS = 3000
 /** How often the log's name is looked at while its file goes on growing and nothing else happened to it. */
-const NAME_EVERY_MS = 1000
+const NAME_EVERY_MS = 2000
 
 const decoded = createDecoded()
 
@@ -111,13 +111,8 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
 
   async function truncated(file: LogFile): Promise<void> {
     counts.truncations++
-    const { offset, tail, readModifiedMs } = file
-    const before = files[files.indexOf(file) - 1]
-    // Of what was not begun only its place is known: after the file before it.
-    const found =
-      offset === 0 && before !== undefined
-        ? await filesFrom(path, placeAtEnd(before), chain, before)
-        : await filesFrom(path, { id: undefined, offset, tail, modifiedMs: readModifiedMs }, chain)
+    const { offset } = file
+    const found = await whereNow(file, files[files.indexOf(file) - 1])
     if (found.found) {
       for (const one of found.files.slice(0, -1)) one.rotatedMs = Date.now()
       files.splice(files.indexOf(file), 1, ...found.files)
@@ -132,6 +127,18 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
     format.reset()
     rewind(file)
     store()
+  }
+
+  /** What stood in a file that was truncated is in a copy. */
+  async function whereNow(file: LogFile, before: LogFile | undefined): Promise<Chain> {
+    const { offset, tail, head, readModifiedMs } = file
+    if (offset > 0) return filesFrom(path, { id: undefined, offset, tail, modifiedMs: readModifiedMs }, chain)
+    // Of what was not begun its place is known: after the file before it. Without one, how it begins.
+    if (before !== undefined) return filesFrom(path, placeAtEnd(before), chain, before)
+    const place = { id: undefined, offset: head.length, tail: head, modifiedMs: readModifiedMs }
+    const found = await filesFrom(path, place, chain)
+    if (found.found && found.files[0] !== undefined) seek(found.files[0], 0)
+    return found
   }
 
   const store = () => places.store(files)
@@ -294,16 +301,6 @@ export function follow({ path, format, chain, limits, start, saved, deliver, sav
     },
     counts,
     close,
-  }
-}
-
-/** By inotify(7), on the file itself wherever its name goes. Undefined where there are too many watches. */
-function watchFile({ fd }: LogFile, wake: () => void): (() => void) | undefined {
-  try {
-    const watcher = watch(`/proc/self/fd/${fd}`, { persistent: false }, wake).on('error', wake)
-    return () => watcher.close()
-  } catch {
-    return undefined
   }
 }
 

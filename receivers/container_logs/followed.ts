@@ -10,6 +10,8 @@ export type Followed = {
   readonly size: number
   readonly counts: Counts
   readonly refused: number
+  /** As Rounds has it. */
+  readonly longestTurnMs: number
   stop(): void
 }
 
@@ -58,6 +60,9 @@ export function followLogs(context: LogContext): Followed {
     },
     get refused() {
       return refused
+    },
+    get longestTurnMs() {
+      return rounds.longestTurnMs
     },
     stop() {
       clearInterval(sweeping)

@@ -52,10 +52,9 @@ export default defineReceiver({
       select: (subject) => (subject.kind === 'node' ? 'yes' : isSelected(subject)),
       failed: errors.failed,
     })
-    const sources = [findDockerLogs({ host, format, startAt: config.start_at, found: followed.add })]
-    sources.push(
-      findOpenFiles({ host, log, format, patterns: config.files, startAt: config.start_at, add: followed.add }),
-    )
+    const start = { startAt: config.start_at, sinceMs: checkpoints?.sinceMs ?? Date.now() }
+    const sources = [findDockerLogs({ host, format, ...start, found: followed.add })]
+    sources.push(findOpenFiles({ host, log, format, patterns: config.files, ...start, add: followed.add }))
     const journal = noJournalCounts()
     if (config.journald.enabled) {
       sources.push(
@@ -81,6 +80,7 @@ export default defineReceiver({
       journal,
       errors: errors.count,
       refused: followed.refused,
+      longestTurnMs: followed.longestTurnMs,
       damagedCheckpoints: checkpoints?.damaged ?? 0,
     }))
 

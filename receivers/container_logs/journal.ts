@@ -129,7 +129,7 @@ export function readJournal(options: Options): () => void {
       { bytes: message, start: 0, end: message.length, last: !partial, writtenMs, at: 0 },
       lines,
     )
-    if (pieces.holder.from() === undefined) held.delete(container)
+    if (pieces.holder.heldFrom() === undefined) held.delete(container)
   }
 
   /** Whoever began a line and does not end it has ended itself: what there is of it is a line. */

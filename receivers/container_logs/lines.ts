@@ -35,10 +35,10 @@ const emptyLines = (): Lines => ({
 })
 
 export function clear(decoded: Decoded): void {
-  for (const lines of [decoded.stdout, decoded.stderr]) {
-    lines.length = 0
-    lines.count = 0
-  }
+  decoded.stdout.length = 0
+  decoded.stdout.count = 0
+  decoded.stderr.length = 0
+  decoded.stderr.count = 0
   decoded.cutBytes = 0
   decoded.damaged = 0
 }
@@ -73,8 +73,12 @@ export const CARRIAGE_RETURN = 13
 /** What `severities` holds where nobody says how grave a line is. */
 export const NO_SEVERITY = 255
 
-/** Copies a piece to the end. Short ones byte by byte, which is faster than a call. */
+/** Copies a piece to the end, unless it was put there. Short ones byte by byte, which is faster than a call. */
 export function append(lines: Lines, bytes: Uint8Array, start: number, end: number): void {
+  if (bytes === lines.bytes && start === lines.length) {
+    lines.length = end
+    return
+  }
   reserve(lines, end - start)
   const { bytes: to } = lines
   let at = lines.length

@@ -1,7 +1,7 @@
 // One log of one container: who writes it, whether it is wanted, and the way of its lines to the processors.
 import type { LogChunk, LogSink, LogStream, LogSubject } from '../logs.ts'
 import type { ChainOptions } from './chain.ts'
-import type { Checkpoints, Saved } from './checkpoints.ts'
+import type { Checkpoints, Saved, Writer } from './checkpoints.ts'
 import type { Counts } from './counts.ts'
 import { type Follower, follow, type Limits } from './follow.ts'
 import type { Format } from './formats/format.ts'
@@ -69,6 +69,8 @@ export function createLog(found: FoundLog, context: LogContext): Log {
   let skipped = 0
   let lag = 0
   let lastSaved: Saved | undefined
+  /** The same object for as long as it says the same. */
+  let writer: Writer | undefined
 
   function streamsOf(subject: LogSubject): Streams {
     const stdout: LogStream = { subject, source, ...(outputs && { output: 'stdout' as const }) }
@@ -92,15 +94,13 @@ export function createLog(found: FoundLog, context: LogContext): Log {
 
   function save(saved: Saved): void {
     lastSaved = saved
-    const subject = streams?.subject
-    if (found.formatName === undefined || subject?.kind !== 'cgroup') {
-      context.checkpoints?.write(key, saved)
-      return
-    }
+    context.checkpoints?.write(key, writer === undefined ? saved : { ...saved, writer })
+  }
+
+  function writerOf(subject: LogSubject, ended: boolean): Writer | undefined {
+    if (found.formatName === undefined || subject.kind !== 'cgroup') return undefined
     const { id, path, bornMs } = subject
-    const ended = follower?.finished ?? false
-    const writer = { path: found.path, format: found.formatName, cgroup: { id, path, bornMs }, ended }
-    context.checkpoints?.write(key, { ...saved, writer })
+    return { path: found.path, format: found.formatName, cgroup: { id, path, bornMs }, ended }
   }
 
   function deliver({ stdout, stderr }: Decoded): void {
@@ -135,6 +135,7 @@ export function createLog(found: FoundLog, context: LogContext): Log {
     if (streams !== undefined) streams.total.lagBytes -= lag
     lag = 0
     streams = streamsOf(subject)
+    writer = writerOf(subject, false)
   }
 
   return {
@@ -175,7 +176,10 @@ export function createLog(found: FoundLog, context: LogContext): Log {
       return follower?.counts
     },
     close() {
-      if (follower?.finished && lastSaved !== undefined) save(lastSaved)
+      if (follower?.finished && lastSaved !== undefined && streams !== undefined) {
+        writer = writerOf(streams.subject, true)
+        save(lastSaved)
+      }
       if (streams !== undefined) streams.total.lagBytes -= lag
       lag = 0
       follower?.close()

@@ -15,6 +15,8 @@ export type LogFile = FileId & {
   offset: number
   /** The last bytes before the offset, at most TAIL_BYTES. */
   tail: Buffer
+  /** Its first bytes as they were when it was opened, by which it is known until some of it is taken. */
+  head: Buffer
   /** As the last look had it. */
   size: number
   /** When it was last written, in milliseconds since the epoch, as the last look had it. */
@@ -50,8 +52,26 @@ export function logFileOf(fd: number, path: string): LogFile | undefined {
   const size = Number(stat.size)
   const modifiedMs = Number(stat.mtimeNs) / 1e6
   const changedMs = Number(stat.ctimeNs) / 1e6
-  const file = { fd, path, dev, ino, size, modifiedMs, changedMs, reached: size, offset: 0, tail: Buffer.alloc(0) }
+  const file = {
+    fd,
+    path,
+    dev,
+    ino,
+    head: bytesAt(fd, 0, size),
+    size,
+    modifiedMs,
+    changedMs,
+    reached: size,
+    offset: 0,
+    tail: Buffer.alloc(0),
+  }
   return { ...file, lookedTo: 0, readModifiedMs: modifiedMs, rotatedMs: undefined, grewMs: Date.now() }
+}
+
+/** At most TAIL_BYTES, and none from `end` on. */
+export function bytesAt(fd: number, at: number, end: number): Buffer {
+  const bytes = Buffer.alloc(Math.max(0, Math.min(TAIL_BYTES, end - at)))
+  return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, at))
 }
 
 export const isSameFile = (one: FileId, other: FileId): boolean => one.ino === other.ino && one.dev === other.dev
@@ -66,18 +86,21 @@ export function look(file: LogFile, nowMs: number): void {
   file.changedMs = ctimeMs
 }
 
-/** Whether there is what nobody has looked at yet, or less than there was. */
-export const hasNews = ({ size, lookedTo }: LogFile): boolean => size !== lookedTo
+/** Whether there is what nobody has looked at yet, or less than there was, or as much but written since. */
+export const hasNews = ({ size, lookedTo, modifiedMs, readModifiedMs }: LogFile): boolean =>
+  size !== lookedTo || modifiedMs !== readModifiedMs
 
 /**
  * At most `most` bytes from the offset on, in `scratch` (which needs TAIL_BYTES more). Undefined when what stands
- * before the offset is not what was read there: then it was truncated and written anew.
+ * before the offset, or at its beginning, is not what was read there: then it was truncated and written anew.
  */
 export function readOn(file: LogFile, scratch: Buffer, most: number): Buffer | undefined {
-  const { tail } = file
+  const { tail, head } = file
   const got = readSync(file.fd, scratch, 0, tail.length + most, file.offset - tail.length)
   if (got < tail.length || scratch.compare(tail, 0, tail.length, 0, tail.length) !== 0) return undefined
-  return scratch.subarray(tail.length, got)
+  const isOther =
+    file.offset === 0 && (got < head.length || scratch.compare(head, 0, head.length, 0, head.length) !== 0)
+  return isOther ? undefined : scratch.subarray(tail.length, got)
 }
 
 /** `taken` bytes of what `readOn` returned are done with. */
@@ -97,6 +120,7 @@ export function rewind(file: LogFile): void {
   file.offset = 0
   file.lookedTo = 0
   file.reached = 0
+  file.head = Buffer.alloc(0)
   file.tail = Buffer.alloc(0)
 }
 

@@ -16,6 +16,8 @@ type Options = {
   readonly format: FormatOptions
   readonly patterns: readonly string[]
   readonly startAt: 'beginning' | 'end'
+  /** Since when an agent is there: what was born later is read from its beginning. */
+  readonly sinceMs: number
   readonly add: (log: FoundLog) => void
 }
 
@@ -27,10 +29,9 @@ const SLICE_MS = 3
 const WRITING = 0o3
 
 /** Returns what ends it. */
-export function findOpenFiles({ host, log, format, patterns, startAt, add }: Options): () => void {
+export function findOpenFiles({ host, log, format, patterns, startAt, sinceMs, add }: Options): () => void {
   const forms = patterns.map((pattern) => new RegExp(pattern))
   const { proc = '/proc' } = host
-  const startedMs = Date.now()
   /** `dev:ino` → key of the log, so that a file which two containers share is read once. */
   const taken = new Map<string, string>()
   let waiting: { readonly top: Cgroup; readonly id: string; readonly pid: number }[] = []
@@ -101,8 +102,8 @@ export function findOpenFiles({ host, log, format, patterns, startAt, add }: Opt
 
   function start(top: Cgroup, { birthtimeMs }: Stats): Start {
     if (startAt === 'beginning') return { at: 'time', sinceMs: 0, whole: true }
-    if (top.bornMs >= startedMs) return { at: 'time', sinceMs: top.bornMs, whole: true }
-    return birthtimeMs >= startedMs ? { at: 'time', sinceMs: startedMs, whole: true } : { at: 'end' }
+    if (top.bornMs >= sinceMs) return { at: 'time', sinceMs: top.bornMs, whole: true }
+    return birthtimeMs >= sinceMs ? { at: 'time', sinceMs, whole: true } : { at: 'end' }
   }
 
   function complain({ code, message }: NodeJS.ErrnoException): void {

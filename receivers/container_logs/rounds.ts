@@ -18,7 +18,7 @@ export type Readable = {
 
 export type Rounds = {
   add(log: Readable): void
-  /** How long the longest turn took, in milliseconds. */
+  /** Of the longest turn in the last minute or two, in milliseconds of CPU: what others run meanwhile does not count. */
   readonly longestTurnMs: number
   stop(): void
 }
@@ -27,10 +27,10 @@ const TURN_MS = 6
 const YOUNG_MS = 25
 /** Of one that had more than a share at its last look, so that its rotations are seen in time. */
 const BUSY_MS = 100
-const ACTIVE_MS = 500
-const SILENT_MS = 800
-/** Of one that is watched: not every file system tells what happens (inotify(7)). */
-const WATCHED_MS = 4000
+/** With the grid below nobody waits longer than a second. */
+const USUAL_MS = 800
+/** Of one that is watched, in case that the kernel had no room to say what happened (IN_Q_OVERFLOW, inotify(7)). */
+const WATCHED_MS = 10_000
 /** Looks fall on multiples of a part of the wait, so that many logs cost one wake-up. */
 const GRIDS = 4
 
@@ -49,7 +49,7 @@ export function startRounds(failed: (error: Error) => void): Rounds {
   const queue: Entry[] = []
   let timer: NodeJS.Timeout | undefined
   let immediate: NodeJS.Immediate | undefined
-  let longestTurnMs = 0
+  const longest = longestOfMinutes()
   let dueMs = Number.POSITIVE_INFINITY
   let stopped = false
 
@@ -80,7 +80,7 @@ export function startRounds(failed: (error: Error) => void): Rounds {
     }
     if (hasNews || entry.queued || log.young) unwatch(entry)
     if (log.young) entry.waitMs = YOUNG_MS
-    else if (hasNews || entry.queued) entry.waitMs = entry.busy ? BUSY_MS : ACTIVE_MS
+    else if (hasNews || entry.queued) entry.waitMs = entry.busy ? BUSY_MS : USUAL_MS
     else entry.waitMs = whenSilent(entry)
     const gridMs = entry.waitMs / GRIDS
     entry.nextMs = Math.ceil((nowMs + entry.waitMs) / gridMs) * gridMs
@@ -93,16 +93,15 @@ export function startRounds(failed: (error: Error) => void): Rounds {
 
   function whenSilent(entry: Entry): number {
     if (entry.unwatch !== undefined) return WATCHED_MS
-    if (entry.waitMs < SILENT_MS) return Math.min(SILENT_MS, Math.max(ACTIVE_MS, entry.waitMs * 2))
     entry.unwatch = entry.log.watch(() => wake(entry))
     // What happened before the kernel was asked is seen by one more look.
-    return SILENT_MS
+    return USUAL_MS
   }
 
   function wake(entry: Entry): void {
     unwatch(entry)
     if (!entries.has(entry)) return
-    entry.waitMs = ACTIVE_MS
+    entry.waitMs = USUAL_MS
     entry.nextMs = performance.now()
     soon(entry.nextMs)
   }
@@ -128,13 +127,14 @@ export function startRounds(failed: (error: Error) => void): Rounds {
     immediate = undefined
     clearTimeout(timer)
     const startMs = performance.now()
+    const cpuMs = threadMs()
     if (dueMs <= startMs) pollDue(startMs)
-    let nowMs = startMs
+    let nowMs = performance.now()
     while (queue.length > 0 && nowMs - startMs < TURN_MS) {
       readOne()
       nowMs = performance.now()
     }
-    longestTurnMs = Math.max(longestTurnMs, nowMs - startMs)
+    longest.add(threadMs() - cpuMs)
     if (stopped) return
     if (queue.length > 0) immediate = setImmediate(turn)
     else if (dueMs < Number.POSITIVE_INFINITY) timer = setTimeout(turn, Math.max(1, dueMs - nowMs))
@@ -157,11 +157,11 @@ export function startRounds(failed: (error: Error) => void): Rounds {
   return {
     add(log) {
       const nowMs = performance.now()
-      entries.add({ log, nextMs: nowMs, waitMs: ACTIVE_MS, queued: false, busy: false, unwatch: undefined })
+      entries.add({ log, nextMs: nowMs, waitMs: USUAL_MS, queued: false, busy: false, unwatch: undefined })
       soon(nowMs)
     },
     get longestTurnMs() {
-      return longestTurnMs
+      return longest.value
     },
     stop() {
       stopped = true
@@ -169,6 +169,35 @@ export function startRounds(failed: (error: Error) => void): Rounds {
       clearImmediate(immediate)
       for (const entry of entries) letGo(entry)
       queue.length = 0
+    },
+  }
+}
+
+/** What this thread has used. */
+function threadMs(): number {
+  const { user, system } = process.threadCpuUsage()
+  return (user + system) / 1000
+}
+
+/** The largest value of this minute and the last one. */
+function longestOfMinutes() {
+  const values = [0, 0]
+  let minute = 0
+  function turnTo(now: number): void {
+    if (now === minute) return
+    values.unshift(0)
+    values.length = 2
+    if (now > minute + 1) values[1] = 0
+    minute = now
+  }
+  return {
+    add(value: number): void {
+      turnTo(Math.floor(performance.now() / 60_000))
+      values[0] = Math.max(values[0] ?? 0, value)
+    },
+    get value() {
+      turnTo(Math.floor(performance.now() / 60_000))
+      return Math.max(...values)
     },
   }
 }

@@ -10,7 +10,7 @@ export const SHARE_BYTES = 128 << 10
 /** A share ends sooner where whoever takes the lines is slow. */
 const SHARE_MS = 2
 /** Saving a place costs some microseconds, decoding this much about ten times that. */
-const PIECE_BYTES = 8 << 10
+const PIECE_BYTES = 4 << 10
 
 const share = Buffer.allocUnsafeSlow(TAIL_BYTES + SHARE_BYTES)
 let large = share

@@ -9,6 +9,8 @@ export type Sibling = {
   readonly ino: bigint
   readonly size: number
   readonly modifiedMs: number
+  /** When it was created; 0 where the file system does not know. */
+  readonly bornMs: number
   readonly compressed: boolean
 }
 
@@ -58,6 +60,7 @@ function statOf(path: string): Sibling[] {
   // A link is no file of the log: whoever writes in that directory could point it anywhere.
   const stat = lstatSync(path, { bigint: true, throwIfNoEntry: false })
   if (stat === undefined || !stat.isFile()) return []
-  const { dev, ino, size, mtimeNs } = stat
-  return [{ path, dev, ino, size: Number(size), modifiedMs: Number(mtimeNs) / 1e6, compressed: COMPRESSED.test(path) }]
+  const { dev, ino, size, mtimeNs, birthtimeNs } = stat
+  const [modifiedMs, bornMs] = [Number(mtimeNs) / 1e6, Number(birthtimeNs) / 1e6]
+  return [{ path, dev, ino, size: Number(size), modifiedMs, bornMs, compressed: COMPRESSED.test(path) }]
 }

@@ -8,6 +8,8 @@ export type State = {
   readonly counts: Counts
   readonly journal: JournalCounts
   readonly errors: number
+  /** Of the event loop, in the last minute or two, in milliseconds of CPU. */
+  readonly longestTurnMs: number
   /** Logs that are not followed because there are too many. */
   readonly refused: number
   readonly damagedCheckpoints: number
@@ -26,10 +28,15 @@ export function startTelemetry(meter: Meter, receiver: string, state: () => Stat
     unit: 'By',
     description: 'Bytes of lines beyond max_log_size.',
   })
+  const longestTurn = meter.createObservableGauge('otelcol_receiver_log_longest_turn', {
+    unit: 's',
+    description: 'CPU time of the longest turn that logs took in the event loop, in the last minute or two.',
+  })
   const observe: Parameters<Meter['addBatchObservableCallback']>[0] = (result) => {
-    const { followed: logs, counts, journal, errors, refused, damagedCheckpoints } = state()
+    const { followed: logs, counts, journal, errors, refused, damagedCheckpoints, longestTurnMs } = state()
     result.observe(followed, logs, attributes)
     result.observe(cut, counts.cutBytes + journal.cutBytes, attributes)
+    result.observe(longestTurn, longestTurnMs / 1000, attributes)
     const happened = {
       rotation: counts.rotations,
       truncation: counts.truncations,
@@ -43,7 +50,7 @@ export function startTelemetry(meter: Meter, receiver: string, state: () => Stat
     }
     for (const [event, times] of Object.entries(happened)) result.observe(events, times, { ...attributes, event })
   }
-  const observed = [followed, events, cut]
+  const observed = [followed, events, cut, longestTurn]
   meter.addBatchObservableCallback(observe, observed)
   return () => meter.removeBatchObservableCallback(observe, observed)
 }

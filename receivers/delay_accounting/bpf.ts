@@ -1,6 +1,6 @@
 // Delays by BPF: the kernel sums them per control group, in one pass over all tasks and when each is freed.
 import { readFileSync } from 'node:fs'
-import { loadWhatWorks } from '../../native/bpf.ts'
+import { loadWhatWorks, refusalText } from '../../native/bpf.ts'
 import { bpfPath } from '../../native/paths.ts'
 import { canonicalTree } from '../host/canonical_tree.ts'
 import type { CgroupLayout } from '../host/host.ts'
@@ -33,9 +33,8 @@ export function openBpfDelays({ layout, history, maxCgroups }: Options): DelaySo
   const { pass: iterator, ends } = programs
   if (object === undefined || iterator === undefined || ends === undefined) {
     object?.close()
-    const reasons = refused.map(({ program, error }) => `${program}: ${error.message}`).join('; ')
     throw new Error(
-      `the kernel refuses the BPF programs (${reasons}) · fix: grant CAP_BPF and CAP_PERFMON, or run as root; Linux 5.12 or newer with BTF`,
+      `the kernel refuses the BPF programs (${refusalText(refused)}) · fix: grant CAP_BPF and CAP_PERFMON, or run as root; Linux 5.12 or newer with BTF`,
     )
   }
   // The cell for what does not fit must be there before the map can be full.

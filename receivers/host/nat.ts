@@ -70,10 +70,12 @@ export type Nat = {
 
 /** So many new connections are taken in at once. */
 const PAUSE_MS = 100
-/** Connections of one tuple that are told apart between two calls. */
-const SAME_TUPLE = 8
+/** Connections of one tuple that are told apart between two calls. Where there were more, none is answered by what was heard. */
+const SAME_TUPLE = 64
 /** A storm of 18 000 connections a second was heard in full with this (kernel's default: 208 KiB). */
 const BUFFER_BYTES = 8 * 1024 * 1024
+/** So long what was given to a connection is kept, for whoever asks about it again. */
+const KEPT_MS = 1000
 /** Between two calls of heard(). */
 const MOST_PENDING = 65_536
 const REMEMBERED = 16_384
@@ -83,7 +85,8 @@ const NEEDED_MS = 5000
 const UNTRACKED_MS = 2_000
 const UNTRACKED_AND_HEARD_MS = 30_000
 
-type Actual = { readonly tuple: Tuple; readonly atMs: number; taken: boolean }
+/** `ofMs`: when the connection was opened that has been given it. */
+type Actual = { readonly tuple: Tuple; readonly atMs: number; ofMs: number | undefined }
 
 type Options = {
   /** False for somebody who only asks now and then: nothing is heard then. True by default. */
@@ -96,7 +99,7 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
   const inHost = open('follow connections through address translation', {})
   const listening = wanted ? listen() : undefined
   const ids = listening && openNamespaceIds(namespaces)
-  const recent = new Map<string, readonly Actual[]>()
+  const recent = new Map<string, Actual[]>()
   const untrackedUntilMs = new Map<number, number>()
   let pending: Translation[] = []
   let lost = false
@@ -162,9 +165,9 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
     } else lost = true
     if (netns === undefined) return
     const key = keyOf(netns, entry.original)
-    const before = recent.get(key) ?? []
+    const actuals = recent.get(key)?.filter(({ ofMs }) => ofMs === undefined || ofMs > atMs - KEPT_MS) ?? []
     recent.delete(key)
-    recent.set(key, [...before.slice(1 - SAME_TUPLE), { tuple: onwards(entry), atMs, taken: false }])
+    recent.set(key, actuals.length < SAME_TUPLE ? [...actuals, { tuple: onwards(entry), atMs, ofMs: undefined }] : [])
     forgetOldest(atMs)
   }
 
@@ -178,25 +181,28 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
   }
 
   /**
-   * What was heard of this very connection: a tuple is used again, so nothing older than the connection counts, and
-   * each connection of it, in the order they were dialled, takes the oldest that no other has taken.
+   * What was heard of this very connection. A tuple is used again, so nothing heard before it was opened counts, and each
+   * translation is of one connection: they come in the same order as connections are asked about.
    */
-  function remembered(netns: number, { tuple, connection }: Way): Actual | undefined {
-    const { openedMs } = connection
+  function remembered(netns: number, tuple: Tuple, openedMs: number | undefined): Actual | undefined {
     if (openedMs === undefined) return undefined
-    const heard = recent.get(keyOf(netns, tuple))
+    const actuals = recent.get(keyOf(netns, tuple))
     return (
-      heard?.find(({ atMs, taken }) => !taken && atMs >= openedMs) ?? heard?.findLast(({ atMs }) => atMs >= openedMs)
+      actuals?.find(({ ofMs }) => ofMs === openedMs) ??
+      actuals?.find(({ atMs, ofMs }) => ofMs === undefined && atMs >= openedMs)
     )
   }
 
   function askInside(netlink: Netlink, netns: number, tuples: readonly Tuple[]): (ConntrackEntry | undefined)[] {
     const entries = askConntrack(netlink, tuples)
     const tracks = entries.some((entry) => entry !== undefined) || countConntrack(netlink) !== 0
-    const isHeard = listening?.all === true && ids?.isNamed(netns) === true
-    if (!tracks) untrackedUntilMs.set(netns, performance.now() + (isHeard ? UNTRACKED_AND_HEARD_MS : UNTRACKED_MS))
+    if (!tracks) {
+      untrackedUntilMs.set(netns, performance.now() + (isHeard(netns) ? UNTRACKED_AND_HEARD_MS : UNTRACKED_MS))
+    }
     return entries
   }
+
+  const isHeard = (netns: number): boolean => listening?.all === true && ids?.isNamed(netns) === true
 
   /** Entries in one namespace; undefined when it could not be asked. */
   function ask(netns: number, tuples: readonly Tuple[]): (ConntrackEntry | undefined)[] | undefined {
@@ -242,11 +248,11 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
   /** One hop for all of these connections, in the namespace that is given. */
   function follow(ways: readonly Way[], netns: number): void {
     const toAsk = ways.filter((way) => {
-      const heard = remembered(netns, way)
+      const heard = remembered(netns, way.tuple, way.connection.openedMs)
       // Asked now, conntrack would tell of the younger one.
       if (heard === undefined) return way.later === 0
       counts.saved++
-      heard.taken = true
+      heard.ofMs = way.connection.openedMs
       Object.assign(way, { tuple: heard.tuple, state: 'translated' })
       return false
     })
@@ -268,14 +274,19 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
 
   return {
     resolve(connections) {
+      if (connections.length === 0) return []
       hear()
       const ways = connections.map(start)
       rank(ways)
       const whole = ways.filter(({ state }) => state !== 'unknown')
       for (const [netns, inside] of Map.groupBy(whole, ({ connection }) => connection.netns)) {
         if (netns === namespaces.initial) continue
-        // One that the host heard of under the socket's tuple came there as it was dialled.
-        const own = inside.filter((way) => !remembered(namespaces.initial, way))
+        // One that the host heard of under the socket's tuple came there as it was dialled; unless it was translated
+        // here and the host has heard of another namespace with the same addresses.
+        const own = inside.filter(
+          ({ tuple, connection: { openedMs } }) =>
+            !isHeard(netns) || remembered(netns, tuple, openedMs) || !remembered(namespaces.initial, tuple, openedMs),
+        )
         if (performance.now() >= (untrackedUntilMs.get(netns) ?? 0)) follow(own, netns)
       }
       // What stays on a loopback device never comes to the host's namespace, where its like may mean something else.

@@ -25,6 +25,8 @@ export type Peers = {
   readonly isProvided: boolean
   /** Those seen within the last five minutes. */
   living(): Iterable<Peer>
+  /** How often somebody was noted who was not known: when it has grown, there are new ones. */
+  readonly added: number
   /** Notes for which there was no room. */
   readonly refused: number
 }
@@ -37,6 +39,7 @@ type Mutable = { -readonly [Key in keyof Peer]: Peer[Key] }
 
 export function createPeers(now: () => number = () => performance.now(), most: number = MOST): Peers {
   const known = new Map<string, Mutable>()
+  let added = 0
   let refused = 0
   let providers = 0
   let sweptMs = now()
@@ -59,7 +62,10 @@ export function createPeers(now: () => number = () => performance.now(), most: n
       // When it is full, looking for room at every note would cost more than it brings.
       if (known.size >= most && lastMs - sweptMs >= 1000) forget(lastMs)
       if (known.size >= most) refused++
-      else known.set(key, { cgroup, netns, address, lastMs, tcpSeconds })
+      else {
+        known.set(key, { cgroup, netns, address, lastMs, tcpSeconds })
+        added++
+      }
     },
     provide() {
       let isProviding = true
@@ -75,6 +81,9 @@ export function createPeers(now: () => number = () => performance.now(), most: n
     living() {
       forget(now())
       return known.values()
+    },
+    get added() {
+      return added
     },
     get refused() {
       return refused

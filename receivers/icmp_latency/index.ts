@@ -11,6 +11,7 @@ import { metrics, type Name } from './metrics.ts'
 import { createProber } from './prober.ts'
 import { createSchedule } from './schedule.ts'
 import { createSockets } from './sockets.ts'
+import { jitterS, latencyS } from './statistics.ts'
 import { createTargets, type Told } from './targets.ts'
 import { startTelemetry } from './telemetry.ts'
 
@@ -18,8 +19,8 @@ import { startTelemetry } from './telemetry.ts'
 const TICK_MS = 1000
 /** How far ahead probes are planned, so that a tick that comes late leaves no gap. */
 const AHEAD_MS = 1500
-/** How often the addresses are brought up to date, in ticks. */
-const FOLLOW_EVERY = 3
+/** How often the addresses are brought up to date when no new ones come, in ticks. */
+const FOLLOW_EVERY = 15
 /** How often we look for connections ourselves, where nobody else notes them. */
 const LOOK_EVERY_MS = 15_000
 
@@ -108,20 +109,26 @@ export default defineReceiver({
       lookedMs = nowMs()
       looking = connections
         .look()
-        .then(() => targets.follow(nowMs()))
         .catch((error: Error) => log.warn('cannot look for connections', { reason: error.message }))
         .finally(() => {
           looking = undefined
         })
     }
 
+    let followed = 0
+    function follow(): void {
+      followed = host.peers.added
+      targets.follow(nowMs())
+    }
+
     let ticks = 0
     let isFailing = false
     function tick(): void {
       try {
-        prober.read()
+        if (prober.isWaiting) prober.read()
         if (ticks > 0) lookForConnections() // by now every receiver has started that would note them
-        if (ticks++ % FOLLOW_EVERY === 0) targets.follow(nowMs())
+        if (ticks++ % FOLLOW_EVERY === 0 || host.peers.added > followed) follow()
+        if (targets.size === 0) return
         const fromMs = nowMs()
         prober.send(schedule.plan(targets.all(), fromMs, fromMs + AHEAD_MS))
         isFailing = false
@@ -134,7 +141,7 @@ export default defineReceiver({
 
     return {
       collect(out) {
-        prober.read()
+        if (prober.isWaiting) prober.read()
         for (const told of targets.told()) report(out, told)
       },
       async stop() {
@@ -154,8 +161,8 @@ function report(out: Output<Name>, { target, viewer, statistics }: Told): void {
   const { sent, lost, late, duplicated, failed, roundTripS, queuedS, buckets } = statistics
   if (target.viewers.has(viewer)) {
     for (const [name, seconds] of [
-      ['container.net.latency', recent.latencyS()],
-      ['container.net.latency.jitter', recent.jitterS()],
+      ['container.net.latency', latencyS(recent)],
+      ['container.net.latency.jitter', jitterS(recent)],
       ['container.net.latency.tcp', tcpSeconds],
     ] as const) {
       if (seconds !== undefined) out.record(viewer, name, seconds, attributes)
@@ -168,7 +175,7 @@ function report(out: Output<Name>, { target, viewer, statistics }: Told): void {
   out.record(viewer, 'container.net.probes.late', late, attributes)
   out.record(viewer, 'container.net.probes.duplicated', duplicated, attributes)
   out.record(viewer, 'container.net.probes.queued', queuedS, attributes)
-  for (const [error_type, times] of failed) {
+  for (const [error_type, times] of failed ?? []) {
     out.record(viewer, 'container.net.probes.failed', times, { ...attributes, error_type })
   }
 }

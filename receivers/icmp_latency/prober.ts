@@ -39,6 +39,8 @@ export type Prober = {
   send(planned: readonly Planned[]): void
   /** Takes in what has happened, and gives up what has waited too long. */
   read(): void
+  /** False when nothing can come that anybody would want to know of. */
+  readonly isWaiting: boolean
   readonly counts: ProberCounts
 }
 
@@ -290,7 +292,14 @@ export function createProber({ echo, sockets, now, replyTimeoutMs }: Options): P
     checkpoint = { round: rounds, ms: beganMs }
   }
 
-  return { send, read, counts }
+  return {
+    send,
+    read,
+    get isWaiting() {
+      return waiting.length > 0 || remembered.length > 0
+    },
+    counts,
+  }
 }
 
 function isFrom({ address }: Target, source: Buffer): boolean {

@@ -13,11 +13,12 @@ export type Statistics = {
   lost: number
   late: number
   duplicated: number
-  readonly failed: Map<Failure, number>
+  /** Undefined as long as none has. */
+  failed: Map<Failure, number> | undefined
   /** Seconds, of all round trips together. */
   roundTripS: number
   queuedS: number
-  readonly buckets: Float64Array
+  readonly buckets: number[]
 }
 
 export const newStatistics = (): Statistics => ({
@@ -25,10 +26,11 @@ export const newStatistics = (): Statistics => ({
   lost: 0,
   late: 0,
   duplicated: 0,
-  failed: new Map(),
+  failed: undefined,
   roundTripS: 0,
   queuedS: 0,
-  buckets: new Float64Array(BOUNDS.length + 1),
+  // A typed array of this size would take three times the memory.
+  buckets: Array.from({ length: BOUNDS.length + 1 }, () => 0),
 })
 
 export function addRoundTrip(to: Statistics, seconds: number, queuedS: number): void {
@@ -42,41 +44,43 @@ export function addRoundTrip(to: Statistics, seconds: number, queuedS: number): 
 /** As many probes as the present latency looks back on. */
 const RECENT = 5
 
+/** The last probes of one destination. There are thousands of these, so they hold nothing but what they know. */
 export type Recent = {
-  answered(seconds: number): void
-  unanswered(): void
-  /** Median of the last five probes, of those that were answered; undefined when none was. */
-  latencyS(): number | undefined
-  /** Smoothed difference between one round trip and the next (RFC 3550, 6.4.1); undefined before there were two. */
-  jitterS(): number | undefined
+  /** Seconds, NaN for what was not answered; the oldest first. */
+  readonly seconds: number[]
+  beforeS: number | undefined
+  jitterS: number | undefined
 }
 
-export function startRecent(): Recent {
-  const recent: number[] = []
-  let before: number | undefined
-  let jitter: number | undefined
+export const newRecent = (): Recent => ({ seconds: [], beforeS: undefined, jitterS: undefined })
 
-  function remember(seconds: number): void {
-    recent.push(seconds)
-    if (recent.length > RECENT) recent.shift()
+export function addAnswered(to: Recent, seconds: number): void {
+  remember(to, seconds)
+  if (to.beforeS !== undefined) {
+    const difference = Math.abs(seconds - to.beforeS)
+    to.jitterS = to.jitterS === undefined ? difference : to.jitterS + (difference - to.jitterS) / 16
   }
-
-  return {
-    answered(seconds) {
-      remember(seconds)
-      if (before !== undefined) {
-        const difference = Math.abs(seconds - before)
-        jitter = jitter === undefined ? difference : jitter + (difference - jitter) / 16
-      }
-      before = seconds
-    },
-    unanswered: () => remember(Number.NaN),
-    latencyS() {
-      const answered = recent.filter((seconds) => !Number.isNaN(seconds)).sort((a, b) => a - b)
-      const middle = answered.length >> 1
-      const [low, high] = [answered[answered.length % 2 === 0 ? middle - 1 : middle], answered[middle]]
-      return low === undefined || high === undefined ? undefined : (low + high) / 2
-    },
-    jitterS: () => (recent.some((seconds) => !Number.isNaN(seconds)) ? jitter : undefined),
-  }
+  to.beforeS = seconds
 }
+
+export const addUnanswered = (to: Recent): void => remember(to, Number.NaN)
+
+function remember({ seconds: recent }: Recent, seconds: number): void {
+  recent.push(seconds)
+  if (recent.length > RECENT) recent.shift()
+}
+
+/** Median of the last five probes, of those that were answered; undefined when none was. */
+export function latencyS({ seconds: recent }: Recent): number | undefined {
+  const answered = recent.filter((seconds) => !Number.isNaN(seconds)).sort((a, b) => a - b)
+  const middle = answered.length >> 1
+  const [low, high] = [answered[answered.length % 2 === 0 ? middle - 1 : middle], answered[middle]]
+  return low === undefined || high === undefined ? undefined : (low + high) / 2
+}
+
+/**
+ * Smoothed difference between one round trip and the next (RFC 3550, 6.4.1); undefined before there were two, and when
+ * none of the last five probes was answered.
+ */
+export const jitterS = ({ seconds: recent, jitterS }: Recent): number | undefined =>
+  recent.some((seconds) => !Number.isNaN(seconds)) ? jitterS : undefined

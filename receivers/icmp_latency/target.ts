@@ -2,7 +2,16 @@
 import type { Cgroup } from '../host/host.ts'
 import type { Attributes } from '../receiver.ts'
 import type { Address } from './addresses.ts'
-import { addRoundTrip, type Failure, newStatistics, type Recent, type Statistics, startRecent } from './statistics.ts'
+import {
+  addAnswered,
+  addRoundTrip,
+  addUnanswered,
+  type Failure,
+  newRecent,
+  newStatistics,
+  type Recent,
+  type Statistics,
+} from './statistics.ts'
 
 export type Target = {
   readonly netns: number
@@ -25,7 +34,7 @@ export const createTarget = (netns: number, address: Address, dueMs: number): Ta
   address,
   attributes: Object.freeze({ destination_ip: address.text }),
   viewers: new Map(),
-  recent: startRecent(),
+  recent: newRecent(),
   dueMs,
   isNew: true,
   silent: 0,
@@ -43,13 +52,13 @@ export function sent(target: Target): void {
 
 export function answered(target: Target, seconds: number, queuedS: number): void {
   target.silent = 0
-  target.recent.answered(seconds)
+  addAnswered(target.recent, seconds)
   for (const seen of target.viewers.values()) addRoundTrip(seen, seconds, queuedS)
 }
 
 export function lost(target: Target): void {
   target.silent++
-  target.recent.unanswered()
+  addUnanswered(target.recent)
   for (const seen of target.viewers.values()) seen.lost++
 }
 
@@ -62,5 +71,8 @@ export function duplicated(target: Target): void {
 }
 
 export function failed(target: Target, failure: Failure): void {
-  for (const { failed: times } of target.viewers.values()) times.set(failure, (times.get(failure) ?? 0) + 1)
+  for (const seen of target.viewers.values()) {
+    seen.failed ??= new Map()
+    seen.failed.set(failure, (seen.failed.get(failure) ?? 0) + 1)
+  }
 }

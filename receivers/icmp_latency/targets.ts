@@ -27,7 +27,7 @@ type Options = {
 }
 
 /** A target is asked for the first time within this time, so that not all are asked at once. */
-const FIRST_WITHIN_MS = 1000
+const FIRST_WITHIN_MS = 500
 const MOST_PARSED = 65_536
 
 export function createTargets({ host, isWanted, most, random = Math.random }: Options): Targets {

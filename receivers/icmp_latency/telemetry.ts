@@ -4,7 +4,7 @@ import type { Meter } from '@opentelemetry/api'
 export type State = {
   readonly targets: number
   readonly sockets: number
-  /** How long the target that waits longest has been due. */
+  /** By how much the time between two probes of one target is longer than it should be. */
   readonly behindMs: number
   /** Replies that gave no sample, and probes that were none, by reason. They only grow. */
   readonly unused: Readonly<Record<string, number>>
@@ -23,7 +23,8 @@ export function startTelemetry(meter: Meter, receiver: string, state: () => Stat
   })
   const behind = meter.createObservableGauge('otelcol_receiver_icmp_behind', {
     unit: 's',
-    description: 'How long the address that waits longest has been due: more than 0 when the budget is too small.',
+    description:
+      'By how much the time between two probes of one address is longer than probe_interval: more than 0 when the budget is too small.',
   })
   const unused = meter.createObservableCounter('otelcol_receiver_icmp_unused', {
     description: 'Probes and replies that gave no sample, by reason.',

@@ -1,6 +1,6 @@
 // The programs that count connections in the kernel (bpf/tcp_connections.bpf.c): loading, and what goes to and fro.
 import { readFileSync } from 'node:fs'
-import { type Loaded, loadWhatWorks } from '../../native/bpf.ts'
+import { type Loaded, loadWhatWorks, refusalText } from '../../native/bpf.ts'
 import type { MapContent } from '../../native/index.ts'
 import { onNotice } from '../../native/notices.ts'
 import { bpfPath } from '../../native/paths.ts'
@@ -88,9 +88,8 @@ export function openCounting({ layout, resolve, maxDestinations, mapEntries }: C
   const { states, freed, pass: iterator, sockets, sent } = programs
   if (object === undefined || states === undefined) {
     object?.close()
-    const reasons = refused.map(({ program, error }) => `${program}: ${error.message}`).join('; ')
     throw new Error(
-      `the kernel refuses the BPF programs (${reasons}) · fix: grant CAP_BPF and CAP_PERFMON, or run as root; Linux 5.8 or newer with BTF`,
+      `the kernel refuses the BPF programs (${refusalText(refused)}) · fix: grant CAP_BPF and CAP_PERFMON, or run as root; Linux 5.8 or newer with BTF`,
     )
   }
   // Places for what does not fit must be there before the map can be full.

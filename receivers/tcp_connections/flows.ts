@@ -52,9 +52,10 @@ type Options = {
   readonly filter: Filter
   /** The namespace of the host: addresses of its loopback need no more words. */
   readonly hostNetns: number
+  readonly onNew?: (flow: TcpFlow) => void
 }
 
-export function createFlows({ maxPerCgroup, forgetAfterMs, filter, hostNetns }: Options): Flows {
+export function createFlows({ maxPerCgroup, forgetAfterMs, filter, hostNetns, onNew }: Options): Flows {
   const known = new Map<string, TcpFlow>()
   const perCgroup = new Map<Cgroup, number>()
   let folded = 0
@@ -85,6 +86,7 @@ export function createFlows({ maxPerCgroup, forgetAfterMs, filter, hostNetns }: 
     }
     known.set(key, flow)
     perCgroup.set(asked.cgroup, (perCgroup.get(asked.cgroup) ?? 0) + 1)
+    onNew?.(flow)
     return flow
   }
 

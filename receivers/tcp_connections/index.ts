@@ -13,7 +13,7 @@ import { createFilter, parseNetwork, portRange } from './filter.ts'
 import { createFlows } from './flows.ts'
 import { createListens, reachable } from './listens.ts'
 import { metrics } from './metrics.ts'
-import { notePeers } from './peers.ts'
+import { notePeer, notePeers } from './peers.ts'
 import { report } from './report.ts'
 import type { Source } from './source.ts'
 import { startTelemetry } from './telemetry.ts'
@@ -70,7 +70,13 @@ export default defineReceiver({
   start(settings, { host, log, meter, id }) {
     const { source: wanted, max_destinations: maxPerCgroup, forget_after: forgetAfterMs } = settings
     const hostNetns = host.namespaces.initial
-    const flows = createFlows({ maxPerCgroup, forgetAfterMs, filter: createFilter(settings), hostNetns })
+    const flows = createFlows({
+      maxPerCgroup,
+      forgetAfterMs,
+      filter: createFilter(settings),
+      hostNetns,
+      onNew: (flow) => notePeer(flow, host.peers),
+    })
     const nat = openNat(host.namespaces, log)
     const resolver = createResolver(nat, host.namespaces)
     const lister = openDiag({ host, nat, bytes: false })

@@ -7,6 +7,11 @@ type Measured = { us: number; samples: number }
 
 const measured = new WeakMap<TcpFlow, Measured>()
 
+/** One that was not known before, so that nobody has to wait for a collection to hear of it. */
+export function notePeer({ incoming, actualAddress, cgroup, netns }: TcpFlow, peers: Peers): void {
+  if (!incoming && actualAddress !== undefined) peers.note(cgroup.id, netns, actualAddress)
+}
+
 /** Those with open connections, and those where something happened since `sinceMs`. */
 export function notePeers(flows: Iterable<TcpFlow>, peers: Peers, sinceMs: number): void {
   for (const flow of flows) {

@@ -4,28 +4,37 @@ import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { closeSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import type { Host } from '../../receivers/host/host.ts'
 import icmpLatency from '../../receivers/icmp_latency/index.ts'
 import { fixtureHost, started } from '../receivers/fixture_host.ts'
 import type { Row } from './index.ts'
 
 const SECONDS = 20
-const ADDRESSES = 50
 /** The first round asks everybody within the budget, and is not counted. */
 const SETTLE_MS = 8000
 const SAMPLE_MS = 200
 
-/** One row per number of namespaces, 50 addresses each. Needs root. */
+/** What is measured from how many namespaces, and how many addresses each talks to. */
+const SIZES = [
+  [1, 0],
+  [50, 5],
+  [50, 50],
+  [200, 50],
+] as const
+
+/** One row per size; the first is that of a receiver that has nothing to do. Needs root. */
 export async function run(): Promise<Row[]> {
   const rows: Row[] = []
-  for (const namespaces of [10, 50, 200]) rows.push(await measure(namespaces))
+  for (const [namespaces, addresses] of SIZES) rows.push(await measure(namespaces, addresses))
   return rows
 }
 
-async function measure(count: number): Promise<Row> {
+async function measure(count: number, each: number): Promise<Row> {
   const server = `leadline-bench-${process.pid}`
   const clients = Array.from({ length: count }, (_, i) => `${server}-${i}`)
-  const addresses = Array.from({ length: ADDRESSES }, (_, i) => `10.211.0.${i + 1}`)
+  const addresses = Array.from({ length: each }, (_, i) => `10.211.0.${i + 1}`)
   const batch = (lines: readonly string[], ...flags: string[]) =>
     execFileSync('ip', [...flags, '-batch', '-'], { input: lines.join('\n'), stdio: ['pipe', 'ignore', 'inherit'] })
   try {
@@ -105,29 +114,35 @@ async function measureIn(server: string, clients: readonly string[], addresses: 
     return Number(icmp[1]?.split(' ')[at])
   }
 
-  const rssBefore = process.memoryUsage().rss
+  /** How many are asked in each SAMPLE_MS, and CPU time meanwhile in ms: of the process, and of our thread. */
+  const watch = async (seconds: number) => {
+    const [cpu, startMs, thread] = [process.cpuUsage(), performance.now(), threadMs()]
+    const samples: number[] = []
+    for (let [last, lastMs] = [asked(), startMs]; performance.now() - startMs < seconds * 1000; ) {
+      await sleep(SAMPLE_MS)
+      const [now, nowMs] = [asked(), performance.now()]
+      samples.push(((now - last) * SAMPLE_MS) / (nowMs - lastMs))
+      ;[last, lastMs] = [now, nowMs]
+    }
+    const { user, system } = process.cpuUsage(cpu)
+    return { samples, ms: performance.now() - startMs, cpuMs: (user + system) / 1000, threadMs: threadMs() - thread }
+  }
+  const alone = await watch(SECONDS / 2)
+  const memoryBefore = liveBytes()
   const receiver = await started(icmpLatency, host, icmpLatency.config.parse({}))
   try {
     await sleep(SETTLE_MS)
-    const before = await receiver.collect()
-    const [cpu, startMs, first] = [process.cpuUsage(), performance.now(), asked()]
-    const thread = threadMs()
-    const samples: number[] = []
-    for (let last = first; performance.now() - startMs < SECONDS * 1000; ) {
-      await sleep(SAMPLE_MS)
-      const now = asked()
-      samples.push(now - last)
-      last = now
-    }
-    const { user, system } = process.cpuUsage(cpu)
-    const ownThread = threadMs() - thread
-    const seconds = (performance.now() - startMs) / 1000
-    const answered = asked() - first
+    const watched = await watch(SECONDS)
+    const memory = liveBytes() - memoryBefore
+    const { samples } = watched
+    const answered = (samples.reduce((all, one) => all + one) / samples.length) * (watched.ms / SAMPLE_MS)
+    const cpuMs = watched.cpuMs - (alone.cpuMs * watched.ms) / alone.ms
+    const percent = (ms: number) => round2((ms / watched.ms) * 100)
     const collectMs = performance.now()
     const after = await receiver.collect()
     const tookMs = performance.now() - collectMs
-    const total = (points: typeof after.points, name: string) =>
-      [...points].reduce((all, [key, value]) => (key.startsWith(`container.net.${name}{`) ? all + value : all), 0)
+    const total = (name: string) =>
+      [...after.points].reduce((all, [key, value]) => (key.startsWith(`container.net.${name}{`) ? all + value : all), 0)
     const medians = [...after.points]
       .filter(([key]) => key.startsWith('container.net.latency{'))
       .map(([, value]) => value)
@@ -136,13 +151,14 @@ async function measureIn(server: string, clients: readonly string[], addresses: 
     return {
       namespaces: clients.length,
       targets: clients.length * addresses.length,
-      'probes/s': Math.round(answered / seconds),
-      '% of a core': round2(((user + system) / 1e6 / seconds) * 100),
-      'of it the thread': round2(ownThread / 10 / seconds),
-      'µs/probe': round2((user + system) / answered),
-      'RSS MB': round2((process.memoryUsage().rss - rssBefore) / 1e6),
+      'probes/s': Math.round((answered / watched.ms) * 1000),
+      '% of a core': percent(cpuMs),
+      'of it the thread': percent(watched.threadMs),
+      'µs/probe': answered > 0 ? Math.round((cpuMs * 1000) / answered) : '',
+      'live MB': round2(memory / 1e6),
       [`per ${SAMPLE_MS} ms`]: `${round2(mean)} ± ${round2(deviation)}`,
-      lost: total(after.points, 'probes.lost') - total(before.points, 'probes.lost'),
+      'by chance': `± ${round2(Math.sqrt(mean))}`,
+      lost: total('probes.lost'),
       'median µs': Math.round((medians.sort((a, b) => a - b)[medians.length >> 1] ?? Number.NaN) * 1e6),
       'collect ms': round2(tookMs),
     }
@@ -163,4 +179,14 @@ function threadMs(): number {
     return Number(readFileSync(`${folder}/schedstat`, 'latin1').split(' ')[0]) / 1e6
   }
   return Number.NaN
+}
+
+/** What is held, after a collection of garbage: heap and buffers, kernel's and C++'s apart. */
+function liveBytes(): number {
+  setFlagsFromString('--expose-gc')
+  const collect = runInNewContext('gc') as () => void
+  collect()
+  collect()
+  const { heapUsed, external } = process.memoryUsage()
+  return heapUsed + external
 }

@@ -34,10 +34,10 @@ export type Collected = {
 export type Receiver = {
   readonly log: ReturnType<typeof listeningLog>
   collect(): Promise<Collected>
-  /** Until it is so, for at most five seconds; then the last one. */
+  /** Until it is so, for at most twenty seconds; then the last one. */
   collectUntil(isSo: (collected: Collected) => boolean): Promise<Collected>
   stop(): Promise<void>
-  /** Starts another one and stops it at once. */
+  /** Starts another one, which looks once, and stops it. */
   again(): Promise<void>
 }
 
@@ -120,7 +120,7 @@ export async function startReceiver(
     log,
     collect,
     async collectUntil(isSo) {
-      const deadlineMs = performance.now() + 5000
+      const deadlineMs = performance.now() + 20_000
       for (;;) {
         const collected = await collect()
         if (isSo(collected) || performance.now() > deadlineMs) return collected
@@ -130,6 +130,13 @@ export async function startReceiver(
     stop,
     async again() {
       const another = await tcpConnections.start(z.parse(tcpConnections.config, config), context)
+      await another.collect({
+        record() {},
+        distribution() {},
+        failed(error) {
+          throw error
+        },
+      })
       await another.stop?.()
     },
   }

@@ -331,17 +331,6 @@ test('what a listener throws away because its queue is full is as much as ss tel
   assert.equal(dropped(now) - dropped(before), drops)
 })
 
-test('after twenty starts and stops there are as many descriptors and programs as before', needs, async (t) => {
-  const { client, server } = clientRouterServer(t)
-  const descriptors = () => readdirSync('/proc/self/fd').length
-  const one = await startReceiver(t, { inside: [client, server] })
-  await one.collect()
-  await one.stop()
-  const before = descriptors()
-  for (let i = 0; i < 20; i++) await one.again()
-  assert.ok(descriptors() <= before, `${before} descriptors, then ${descriptors()}`)
-})
-
 test(
   'a listener that was made before its process was put into a container serves for that container',
   needs,

@@ -5,14 +5,19 @@ import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Static, so that it also runs inside an image that holds nothing else. */
-export function buildTool(name: string): string {
+export const buildTool = (name: string): string => build(name, '-static', '-pthread')
+
+/** For LD_PRELOAD. */
+export const buildLibrary = (name: string): string => build(name, '-shared', '-fPIC')
+
+function build(name: string, ...flags: readonly string[]): string {
   const source = join(import.meta.dirname, `${name}.c`)
   const hash = createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 12)
   const folder = join(import.meta.dirname, 'build')
   const binary = join(folder, `${name}-${hash}`)
   if (!existsSync(binary)) {
     mkdirSync(folder, { recursive: true })
-    execFileSync('cc', ['-O2', '-Wall', '-Werror', '-static', '-pthread', '-o', `${binary}.${process.pid}`, source])
+    execFileSync('cc', ['-O2', '-Wall', '-Werror', ...flags, '-o', `${binary}.${process.pid}`, source])
     renameSync(`${binary}.${process.pid}`, binary)
   }
   return binary

@@ -1,7 +1,10 @@
 // TCP connections whose numbers are known. Each command prints one line when it is ready or done.
 //   listen ADDRESS PORT [BACKLOG]       accepts for ever, reads all, closes when the other side does; with BACKLOG: never accepts
-//   storm ADDRESS PORT COUNT RATE HOW [BYTES]   dials COUNT times, RATE per second (0: as fast as it can);
-//                                       HOW fin, rst: how each is closed; BYTES are sent first.
+//   activated - -                       the same for the listening socket that it was started with, descriptor 3 (sd_listen_fds(3))
+//   slam ADDRESS PORT                   accepts for ever and resets each at once
+//   storm ADDRESS PORT COUNT RATE HOW [BYTES [FROM]]   dials COUNT times, RATE per second (0: as fast as it can);
+//                                       HOW fin, rst: how each is closed; BYTES are sent first; from the source ports
+//                                       FROM, FROM + 1, … (IPv4), which the kernel chooses otherwise.
 //                                       Prints "established failed sentBytes mean-ns" of what it saw itself
 //   fork ADDRESS PORT COUNT RATE        the same, each by a process of its own that exits at once
 //   hold ADDRESS PORT COUNT [BYTES]     keeps COUNT open until it is killed
@@ -12,7 +15,9 @@
 //   prefork ADDRESS PORT COUNT          COUNT children accept from one listening socket, each reads until the end
 //   giveup ADDRESS PORT COUNT MS        dials without waiting and closes after MS
 //   scan ADDRESS PORT COUNT             dials COUNT ports from PORT on, each once; prints how many were refused
-//   wait ADDRESS PORT COUNT             dials and waits for however long; prints errno of each
+//   crawl ADDRESS PORT COUNT            dials COUNT addresses from ADDRESS on, each once, and resets; prints how many answered
+//   wait ADDRESS PORT COUNT [MS]        dials and waits for however long, or for MS as TCP_USER_TIMEOUT has it; prints errno of each
+//   read ADDRESS PORT COUNT             dials and reads until the other side ends it; prints errno of each
 #define _GNU_SOURCE
 #include <arpa/inet.h>
 #include <errno.h>
@@ -62,6 +67,9 @@ static long long now_ns(void)
 	return now.tv_sec * 1000000000LL + now.tv_nsec;
 }
 
+/* Source port of the next; 0: the kernel's choice. */
+static int from_port;
+
 static int dial(int flags)
 {
 	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
@@ -69,6 +77,16 @@ static int dial(int flags)
 	if (fd < 0) {
 		perror("socket");
 		exit(1);
+	}
+	if (from_port) {
+		struct sockaddr_in from = { .sin_family = AF_INET, .sin_port = htons(from_port++) };
+		int one = 1;
+
+		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+		if (bind(fd, (void *)&from, sizeof(from)) < 0) {
+			perror("bind");
+			exit(1);
+		}
 	}
 	if (connect(fd, (void *)&address, address_size) < 0 && errno != EINPROGRESS) {
 		int error = errno;
@@ -80,23 +98,32 @@ static int dial(int flags)
 	return fd;
 }
 
-static int serve(int silent)
+static int listener_of(int backlog)
 {
-	int listener = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	int listener = socket(address.ss_family, SOCK_STREAM, 0);
 	int one = 1;
+
+	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (bind(listener, (void *)&address, address_size) < 0 || listen(listener, backlog) < 0) {
+		perror("listen");
+		exit(1);
+	}
+	return listener;
+}
+
+static void ready(void)
+{
+	puts("ready");
+	fflush(stdout);
+}
+
+static _Noreturn void serve(int listener)
+{
 	int queue = epoll_create1(0);
 	struct epoll_event event = { .events = EPOLLIN, .data.fd = listener };
 
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(listener, (void *)&address, address_size) < 0 || listen(listener, silent ? silent : 4096) < 0) {
-		perror("listen");
-		return 1;
-	}
-	puts("ready");
-	fflush(stdout);
-	if (silent)
-		for (;;)
-			pause();
+	fcntl(listener, F_SETFL, O_NONBLOCK);
+	ready();
 	epoll_ctl(queue, EPOLL_CTL_ADD, listener, &event);
 	for (;;) {
 		struct epoll_event ready[256];
@@ -127,6 +154,15 @@ static void end(int fd, const char *how)
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
 	}
 	close(fd);
+}
+
+static _Noreturn void slam(void)
+{
+	int listener = listener_of(4096);
+
+	ready();
+	for (;;)
+		end(accept(listener, 0, 0), "rst");
 }
 
 static long send_all(int fd, long size)
@@ -299,16 +335,10 @@ static int pass(long count)
 	return 0;
 }
 
-static int prefork(long count)
+static _Noreturn void prefork(long count)
 {
-	int listener = socket(address.ss_family, SOCK_STREAM, 0);
-	int one = 1;
+	int listener = listener_of(4096);
 
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-	if (bind(listener, (void *)&address, address_size) < 0 || listen(listener, 4096) < 0) {
-		perror("listen");
-		return 1;
-	}
 	for (long i = 0; i < count; i++) {
 		if (fork())
 			continue;
@@ -321,8 +351,7 @@ static int prefork(long count)
 			close(fd);
 		}
 	}
-	puts("ready");
-	fflush(stdout);
+	ready();
 	for (;;)
 		pause();
 }
@@ -359,14 +388,50 @@ static int scan(long first, long count)
 	return 0;
 }
 
-static int wait_for(long count)
+static int crawl(long count)
+{
+	struct sockaddr_in *v4 = (void *)&address;
+	in_addr_t first = ntohl(v4->sin_addr.s_addr);
+	long established = 0;
+
+	for (long i = 0; i < count; i++) {
+		v4->sin_addr.s_addr = htonl(first + i);
+
+		int fd = dial(0);
+
+		if (fd < 0)
+			continue;
+		established++;
+		end(fd, "rst");
+	}
+	printf("%ld\n", established);
+	return 0;
+}
+
+static int wait_for(long count, unsigned ms)
+{
+	for (long i = 0; i < count; i++) {
+		int fd = socket(address.ss_family, SOCK_STREAM, 0);
+
+		if (ms)
+			setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));
+		printf("%d ", connect(fd, (void *)&address, address_size) < 0 ? errno : 0);
+		close(fd);
+	}
+	puts("");
+	return 0;
+}
+
+static int read_all(long count)
 {
 	for (long i = 0; i < count; i++) {
 		int fd = dial(0);
+		long some;
 
-		printf("%d ", fd < 0 ? errno : 0);
-		if (fd >= 0)
-			close(fd);
+		while ((some = read(fd, bytes, sizeof(bytes))) > 0)
+			;
+		printf("%d ", some < 0 ? errno : 0);
+		close(fd);
 	}
 	puts("");
 	return 0;
@@ -381,9 +446,20 @@ int main(int argc, char **argv)
 	const char *what = argv[1];
 	long count = argc > 4 ? atol(argv[4]) : 0;
 
+	if (!strcmp(what, "activated"))
+		serve(3);
 	parse(argv[2], argv[3]);
-	if (!strcmp(what, "listen"))
-		return serve(argc > 4 ? atoi(argv[4]) : 0);
+	if (!strcmp(what, "listen") && argc <= 4)
+		serve(listener_of(4096));
+	if (!strcmp(what, "listen")) {
+		listener_of(count);
+		ready();
+		for (;;)
+			pause();
+	}
+	if (!strcmp(what, "slam"))
+		slam();
+	from_port = !strcmp(what, "storm") && argc > 8 ? atoi(argv[8]) : 0;
 	if (!strcmp(what, "storm"))
 		return storm(count, atol(argv[5]), argv[6], argc > 7 ? atol(argv[7]) : 0);
 	if (!strcmp(what, "fork"))
@@ -397,12 +473,16 @@ int main(int argc, char **argv)
 	if (!strcmp(what, "pass"))
 		return pass(count);
 	if (!strcmp(what, "prefork"))
-		return prefork(count);
+		prefork(count);
 	if (!strcmp(what, "giveup"))
 		return give_up(count, atol(argv[5]));
 	if (!strcmp(what, "scan"))
 		return scan(atol(argv[3]), count);
+	if (!strcmp(what, "crawl"))
+		return crawl(count);
 	if (!strcmp(what, "wait"))
-		return wait_for(count);
+		return wait_for(count, argc > 5 ? atoi(argv[5]) : 0);
+	if (!strcmp(what, "read"))
+		return read_all(count);
 	return 2;
 }

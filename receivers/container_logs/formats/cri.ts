@@ -2,6 +2,7 @@
 // colons; P says that the line goes on in the next record of the same stream, F that it ends (KEP, CRI logging).
 import { type Decoded, NEWLINE } from '../lines.ts'
 import type { Format, FormatOptions } from './format.ts'
+import { hasAt } from './has_at.ts'
 import { holdLines } from './held.ts'
 import { lineBoundary } from './text.ts'
 import { timestampMs } from './timestamp.ts'
@@ -9,30 +10,26 @@ import { timestampMs } from './timestamp.ts'
 const SPACE = 32
 const PARTIAL = 80 // P
 const LETTER_O = 111
-const OUTPUTS = [Buffer.from('stdout '), Buffer.from('stderr ')]
+const STDOUT = Buffer.from('stdout ')
+const STDERR = Buffer.from('stderr ')
 
 export function cri({ maxLineBytes }: FormatOptions): Format {
-  const held = holdLines(maxLineBytes)
+  const { add, ...held } = holdLines(maxLineBytes)
 
   function record(bytes: Buffer, start: number, end: number, at: number, into: Decoded): void {
-    const stream = bytes.indexOf(SPACE, start) + 1
-    const tags = stream === 0 ? 0 : bytes.indexOf(SPACE, stream) + 1
+    const stream = afterSpace(bytes, start, end)
+    const tags = stream + STDOUT.length
     // An empty message may lack the space after its tags.
-    let body = tags === 0 ? 0 : bytes.indexOf(SPACE, tags) + 1
-    if (body === 0 || body > end + 1) body = end + 1
+    const body = afterSpace(bytes, tags, end)
     const writtenMs = timestampMs(bytes, start, stream - 1)
-    const known =
-      stream > start &&
-      tags > stream &&
-      tags <= end &&
-      OUTPUTS.some((name) => bytes.subarray(stream, tags).equals(name))
-    if (!known || Number.isNaN(writtenMs)) {
+    const isKnown = tags <= end && (hasAt(bytes, stream, STDOUT) || hasAt(bytes, stream, STDERR))
+    if (!isKnown || Number.isNaN(writtenMs)) {
       into.damaged++
       return
     }
     const output = bytes[stream + 3] === LETTER_O ? 'stdout' : 'stderr'
     const last = bytes[tags] !== PARTIAL
-    held.add(output, { bytes, start: Math.min(body, end), end, last, writtenMs, at }, into)
+    add(output, { bytes, start: body, end, last, writtenMs, at }, into)
   }
 
   return {
@@ -47,13 +44,16 @@ export function cri({ maxLineBytes }: FormatOptions): Format {
         start = end + 1
       }
     },
-    heldFrom: held.from,
     rest(bytes, into) {
       record(bytes, 0, bytes.length, 0, into)
     },
-    flush: held.flush,
-    nextFile: held.nextFile,
-    reset: held.reset,
+    ...held,
     boundary: lineBoundary,
   }
+}
+
+/** `end` where there is none. */
+function afterSpace(bytes: Buffer, start: number, end: number): number {
+  for (let at = start; at < end; at++) if (bytes[at] === SPACE) return at + 1
+  return end
 }

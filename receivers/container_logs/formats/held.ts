@@ -1,17 +1,12 @@
 // Beginnings of lines, kept until their ends come: Docker writes long lines in pieces of 16 KiB, the CRI with a flag P.
 import { append, CARRIAGE_RETURN, type Decoded, endLine, type Lines, NEWLINE, NO_SEVERITY } from '../lines.ts'
+import type { Format } from './format.ts'
 
 export type Output = 'stdout' | 'stderr'
 
-export type Held = {
+export type Held = Pick<Format, 'heldFrom' | 'flush' | 'nextFile' | 'reset'> & {
   /** Adds a record to the line of its output: `bytes[start, end)`, already as the container wrote it. */
   add(output: Output, piece: Piece, into: Decoded): void
-  /** Where the earliest record of a line that has not ended begins. */
-  from(): number | undefined
-  /** Lines that have not ended become lines. */
-  flush(into: Decoded): void
-  nextFile(): void
-  reset(): void
 }
 
 export type Piece = {
@@ -71,7 +66,7 @@ export function holdLines(maxLineBytes: number): Held {
 
   return {
     add,
-    from() {
+    heldFrom() {
       const { stdout, stderr } = open
       if (stdout.open && stderr.open) return Math.min(stdout.at, stderr.at)
       return stdout.open ? stdout.at : stderr.open ? stderr.at : undefined

@@ -1,8 +1,9 @@
 // Docker's driver json-file: {"log":"…\n","stream":"stdout","time":"2026-…Z"}, one object a line, the keys in this order
 // (moby, daemon/logger/jsonfilelog/jsonlog). Lines longer than 16 KiB come in pieces; only the last ends with \n.
 import type { Decoded } from '../lines.ts'
-import { NEWLINE } from '../lines.ts'
+import { NEWLINE, reserve } from '../lines.ts'
 import type { Format, FormatOptions } from './format.ts'
+import { hasAt } from './has_at.ts'
 import { holdLines, type Output } from './held.ts'
 import { lineBoundary } from './text.ts'
 import { timestampMs } from './timestamp.ts'
@@ -13,7 +14,9 @@ const TIME = Buffer.from('"time":"')
 const QUOTE = 34
 const BACKSLASH = 92
 const LETTER_O = 111
-const END = '"}'.length
+const BRACE = 125
+/** 2026-11-25T14:14:33 */
+const SECONDS_BYTES = 19
 /** A piece of a longer line fills Docker's buffer (moby, daemon/logger/copier.go); a shorter one ends, newline or not. */
 const WHOLE_PIECE = 16 << 10
 
@@ -27,58 +30,76 @@ const ESCAPED: Readonly<Record<string, number>> = {
   '\\': BACKSLASH,
   '/': 47,
 }
+/** Bytes without an escape, after which more of them are expected. */
+const LONG_RUN = 16
+
 /** By the byte after the backslash; 0 for what is longer (`u`) or no escape. */
 const ESCAPES = new Uint8Array(256)
 for (const [letter, byte] of Object.entries(ESCAPED)) ESCAPES[letter.charCodeAt(0)] = byte
 
 export function jsonFile({ maxLineBytes }: FormatOptions): Format {
-  const held = holdLines(maxLineBytes)
-  let scratch = Buffer.alloc(1 << 15)
+  const { add, ...held } = holdLines(maxLineBytes)
 
-  function record(bytes: Buffer, start: number, end: number, at: number, into: Decoded): void {
-    if (!usual(bytes, start, end, at, into)) odd(bytes, start, end, at, into)
-  }
-
-  /** False when it is not as Docker writes it. */
-  function usual(bytes: Buffer, start: number, end: number, at: number, into: Decoded): boolean {
-    if (!hasAt(bytes, start, BEGIN)) return false
+  /**
+   * Answers where the record ends, -1 when it is not whole, or not as Docker writes it. Its line is unescaped to where
+   * lines of stdout go, so that most are copied once.
+   */
+  function usual(bytes: Buffer, start: number, at: number, into: Decoded): number {
+    if (!hasAt(bytes, start, BEGIN)) return -1
     // Unescaping never makes it longer: \u00e4 is six bytes for two.
-    if (scratch.length < end - start) scratch = Buffer.alloc(2 * (end - start))
+    reserve(into.stdout, bytes.length - start)
+    const { bytes: to, length: begin } = into.stdout
+    let length = begin
     let from = start + BEGIN.length
-    let length = 0
-    while (from < end) {
-      const byte = bytes[from] ?? 0
+    let backslash = -1
+    for (let run = from; ; ) {
+      if (from - run >= LONG_RUN) {
+        // What is long has no more of them, most often: then searching and copying is what machines are good at.
+        if (backslash < from) backslash = bytes.indexOf(BACKSLASH, from)
+        if (backslash === -1) backslash = bytes.length
+        const quote = bytes.indexOf(QUOTE, from)
+        if (quote === -1) return -1
+        const stop = Math.min(quote, backslash)
+        bytes.copy(to, length, from, stop)
+        length += stop - from
+        from = stop
+      }
+      const byte = bytes[from] ?? NEWLINE
       if (byte === QUOTE) break
       if (byte !== BACKSLASH) {
-        scratch[length++] = byte
+        if (byte === NEWLINE) return -1
+        to[length++] = byte
         from++
         continue
       }
       const plain = ESCAPES[bytes[from + 1] ?? 0] ?? 0
       if (plain !== 0) {
-        scratch[length++] = plain
+        to[length++] = plain
         from += 2
+        run = from
         continue
       }
       const code = hex4(bytes, from + 2)
-      if (Number.isNaN(code)) return false
+      if (Number.isNaN(code)) return -1
       from += 6
-      if (code < 0x80) scratch[length++] = code
+      run = from
+      if (code < 0x80) to[length++] = code
       else {
         const low = code >= 0xd800 && code < 0xdc00 && bytes[from] === BACKSLASH ? hex4(bytes, from + 2) : Number.NaN
         const pair = low >= 0xdc00 && low < 0xe000
         if (pair) from += 6
-        length += scratch.write(pair ? String.fromCharCode(code, low) : String.fromCharCode(code), length)
+        length += to.write(pair ? String.fromCharCode(code, low) : String.fromCharCode(code), length)
       }
     }
-    if (!hasAt(bytes, from, STREAM)) return false
+    if (!hasAt(bytes, from, STREAM)) return -1
     const output: Output = bytes[from + STREAM.length] === LETTER_O ? 'stdout' : 'stderr'
-    // With labels or env wanted there is "attrs":{…} between, so the time is looked for from there.
-    const time = bytes.indexOf(TIME, from + STREAM.length)
-    const writtenMs = time === -1 || time > end ? Number.NaN : timestampMs(bytes, time + TIME.length, end - END)
-    const last = length < WHOLE_PIECE || scratch[length - 1] === NEWLINE
-    held.add(output, { bytes: scratch, start: 0, end: length, last, writtenMs, at }, into)
-    return true
+    const time = afterTime(bytes, from + STREAM.length + 'out",'.length)
+    const end = time === -1 ? -1 : bytes.indexOf(QUOTE, time + SECONDS_BYTES)
+    if (end === -1 || bytes[end + 1] !== BRACE || bytes[end + 2] !== NEWLINE) return -1
+    const writtenMs = timestampMs(bytes, time, end)
+    const last = length - begin < WHOLE_PIECE || to[length - 1] === NEWLINE
+    add(output, { bytes: to, start: begin, end: length, last, writtenMs, at }, into)
+    return end + 3
   }
 
   /** Another order of keys, or no such object at all. */
@@ -90,7 +111,7 @@ export function jsonFile({ maxLineBytes }: FormatOptions): Format {
       const writtenMs = typeof time === 'string' ? Date.parse(time) : Number.NaN
       const output: Output = stream === 'stderr' ? 'stderr' : 'stdout'
       const last = text.length < WHOLE_PIECE || log.endsWith('\n')
-      held.add(output, { bytes: text, start: 0, end: text.length, last, writtenMs, at }, into)
+      add(output, { bytes: text, start: 0, end: text.length, last, writtenMs, at }, into)
     } catch {
       into.damaged++ // a crash of the machine leaves such: NUL bytes, half an object
     }
@@ -100,28 +121,29 @@ export function jsonFile({ maxLineBytes }: FormatOptions): Format {
     timed: true,
     isText: true,
     decode(bytes, at, into) {
-      let start = 0
-      for (;;) {
-        const end = bytes.indexOf(NEWLINE, start)
-        if (end === -1) return start
-        if (end > start) record(bytes, start, end, at + start, into)
-        start = end + 1
+      for (let start = 0; ; ) {
+        let end = usual(bytes, start, at + start, into)
+        if (end === -1) {
+          end = bytes.indexOf(NEWLINE, start) + 1
+          if (end === 0) return start
+          if (end > start + 1) odd(bytes, start, end - 1, at + start, into)
+        }
+        start = end
       }
     },
-    heldFrom: held.from,
     rest(_bytes, into) {
       into.damaged++
     },
-    flush: held.flush,
-    nextFile: held.nextFile,
-    reset: held.reset,
+    ...held,
     boundary: lineBoundary,
   }
 }
 
-function hasAt(bytes: Buffer, at: number, wanted: Buffer): boolean {
-  for (let i = 0; i < wanted.length; i++) if (bytes[at + i] !== wanted[i]) return false
-  return true
+/** Where the time begins, most often right there; with labels or env wanted there is "attrs":{…} before it. */
+function afterTime(bytes: Buffer, at: number): number {
+  if (hasAt(bytes, at, TIME)) return at + TIME.length
+  const time = bytes.indexOf(TIME, at)
+  return time === -1 || time > bytes.indexOf(NEWLINE, at) ? -1 : time + TIME.length
 }
 
 function hex4(bytes: Buffer, at: number): number {

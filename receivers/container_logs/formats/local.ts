@@ -21,7 +21,7 @@ const BYTES = 2
 const LETTER_E = 101
 
 export function local({ maxLineBytes }: FormatOptions): Format {
-  const held = holdLines(maxLineBytes)
+  const { add, ...held } = holdLines(maxLineBytes)
 
   function record(bytes: Buffer, start: number, end: number, at: number, into: Decoded): void {
     const fields = fieldsOf(bytes, start, end)
@@ -40,7 +40,7 @@ export function local({ maxLineBytes }: FormatOptions): Format {
         typeof metadata !== 'bigint' &&
         fieldsOf(bytes, metadata.start, metadata.end)?.get(LAST) === 1n)
     const isStderr = source !== undefined && typeof source !== 'bigint' && bytes[source.start + 3] === LETTER_E // stdErr
-    held.add(
+    add(
       isStderr ? 'stderr' : 'stdout',
       {
         bytes,
@@ -75,13 +75,10 @@ export function local({ maxLineBytes }: FormatOptions): Format {
         start = from + length + FRAME_BYTES
       }
     },
-    heldFrom: held.from,
     rest(_bytes, into) {
       into.damaged++
     },
-    flush: held.flush,
-    nextFile: held.nextFile,
-    reset: held.reset,
+    ...held,
     boundary,
   }
 }

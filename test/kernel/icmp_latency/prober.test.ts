@@ -1,78 +1,28 @@
 // Every probe ends as what really became of it: against a responder that counts what it does, and against tcpdump on the
 // same packets.
 import assert from 'node:assert/strict'
-import { closeSync, openSync } from 'node:fs'
+import { execFile } from 'node:child_process'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { openEcho } from '../../../native/index.ts'
-import type { Cgroup } from '../../../receivers/host/host.ts'
-import type { Namespaces } from '../../../receivers/host/namespaces.ts'
-import { parseAddress } from '../../../receivers/icmp_latency/addresses.ts'
-import { createProber } from '../../../receivers/icmp_latency/prober.ts'
-import { createSockets } from '../../../receivers/icmp_latency/sockets.ts'
-import type { Statistics } from '../../../receivers/icmp_latency/statistics.ts'
-import { addViewer, createTarget, type Target } from '../../../receivers/icmp_latency/target.ts'
+import { promisify } from 'node:util'
 import { atEnd } from '../../ending.ts'
-import { listeningLog } from '../../receivers/quiet.ts'
 import { requires } from '../../requires.ts'
+import { buildLibrary } from '../../tools/build.ts'
+import type { Result } from './clock_child.ts'
+import { nowMs, openProber, REPLY_TIMEOUT_MS, seenOf } from './probing.ts'
 import { median, startResponder, startTcpdump } from './responder.ts'
 
 const needs = requires('root', 'addon', 'tcpdump')
-const viewer: Cgroup = { kind: 'cgroup', id: 1, path: '/docker/1', bornMs: 0, endedMs: undefined }
-const nowMs = () => Number(process.hrtime.bigint()) / 1e6
-/** Long, because the responder is a process like any other, and may have to wait for a CPU. */
-const REPLY_TIMEOUT_MS = 1500
+/** Of one address, where their times are compared. */
+const PROBES = 60
 
-/** A prober that measures from the network namespace of a process. */
 function startProber(t: TestContext, pid: number, netns: number) {
-  const echo = openEcho()
-  atEnd(t, () => echo.close())
-  const namespaces = {
-    has: () => true,
-    within<T>(_netns: number, use: (fd: number) => T): T {
-      const fd = openSync(`/proc/${pid}/ns/net`, 'r')
-      try {
-        return use(fd)
-      } finally {
-        closeSync(fd)
-      }
-    },
-  } as unknown as Namespaces
-  const sockets = createSockets(echo, namespaces, listeningLog(), nowMs)
-  const prober = createProber({ echo, sockets, now: nowMs, replyTimeoutMs: REPLY_TIMEOUT_MS })
-  const roundTrips = new Map<string, number[]>()
-
-  function target(text: string): Target {
-    const address = parseAddress(text)
-    assert.ok(address)
-    const made = createTarget(netns, address, 0)
-    addViewer(made, viewer)
-    const own: number[] = []
-    roundTrips.set(text, own)
-    const { answered } = made.recent
-    Object.assign(made.recent, { answered: (seconds: number) => [answered(seconds), own.push(seconds)] })
-    return made
-  }
-
-  /** Asks each so many times, 10 ms apart, and waits until all that can come has come. */
-  async function ask(targets: readonly Target[], times: number, waitMs: number): Promise<void> {
-    await sleep(100) // the kernel begins to stamp
-    for (let i = 0; i < times; i += 50) {
-      const some = Array.from({ length: Math.min(50, times - i) }, (_, k) => k * 10)
-      prober.send(some.flatMap((afterMs) => targets.map((target) => ({ target, afterMs }))))
-      await sleep(500)
-      prober.read()
-    }
-    for (const untilMs = nowMs() + REPLY_TIMEOUT_MS + waitMs; nowMs() < untilMs; await sleep(200)) prober.read()
-  }
-
-  return { prober, sockets, target, ask, roundTrips }
-}
-
-const seenOf = (target: Target): Statistics => {
-  const seen = target.viewers.get(viewer)
-  assert.ok(seen)
-  return seen
+  const prober = openProber(pid, netns)
+  atEnd(t, () => prober.close())
+  return prober
 }
 
 test('round trips are those that tcpdump sees, of IPv4 and IPv6, and none is missing', needs, async (t) => {
@@ -80,26 +30,27 @@ test('round trips are those that tcpdump sees, of IPv4 and IPv6, and none is mis
   const wire = await startTcpdump(t, namespace, 'tun0')
   const { target, ask, roundTrips, prober } = startProber(t, pid, namespace.inode)
   const targets = ['10.9.0.2', '10.9.0.3', 'fd09::2', 'fd09::3'].map(target)
-  await ask(targets, 200, 500)
+  await ask(targets, PROBES, 500, 100)
   const truth = await wire()
   const done = await stop()
 
-  assert.equal(done.get(-1)?.requests, 800)
+  assert.equal(done.get(-1)?.requests, 4 * PROBES)
   for (const [address, own] of roundTrips) {
     const seen = truth.filter((one) => one.address === address).map(({ seconds }) => seconds)
-    assert.equal(seen.length, 200, `tcpdump saw all to ${address}`)
-    assert.equal(own.length, 200, `all to ${address} are measured, also the first`)
+    assert.equal(seen.length, PROBES, `tcpdump saw all to ${address}`)
+    assert.equal(own.length, PROBES, `all to ${address} are measured, also the first`)
     const [ours, theirs] = [median(own), median(seen)]
     t.diagnostic(`${address}: median ${(ours * 1e6).toFixed(1)} µs, tcpdump ${(theirs * 1e6).toFixed(1)} µs`)
     assert.ok(Math.abs(ours - theirs) <= 10e-6, `${address}: ${ours} against ${theirs}`)
+    assert.ok(medianDifference(own, seen) <= 10e-6, `${address}: ${medianDifference(own, seen)} on the same packet`)
     assert.ok(Math.min(...own) >= 5e-3)
   }
   for (const one of targets) {
     const { sent, lost, buckets, roundTripS, queuedS } = seenOf(one)
-    assert.deepEqual([sent, lost, buckets.reduce((all, count) => all + count)], [200, 0, 200])
+    assert.deepEqual([sent, lost, buckets.reduce((all, count) => all + count)], [PROBES, 0, PROBES])
     const sum = (roundTrips.get(one.address.text) ?? []).reduce((all, seconds) => all + seconds)
     assert.ok(Math.abs(roundTripS - sum) < 1e-6)
-    assert.ok(queuedS > 0 && queuedS < 200 * 1e-3, 'TUN stamps when the driver gets it')
+    assert.ok(queuedS > 0 && queuedS < PROBES * 1e-3, 'TUN stamps when the driver gets it')
   }
   assert.deepEqual(
     Object.entries(prober.counts).filter(([, count]) => count > 0),
@@ -158,7 +109,7 @@ test('forged and truncated replies are no round trips, and errors are told by ki
     const { requests, forged, truncated, unreachable, prohibited, expired } = done.get(last) ?? {}
     const { lost, failed, sent } = seenOf(one)
     assert.deepEqual([requests, sent], [200, 200])
-    assert.deepEqual(Object.fromEntries(failed), { unreachable, prohibited, time_exceeded: expired })
+    assert.deepEqual(Object.fromEntries(failed ?? []), { unreachable, prohibited, time_exceeded: expired })
     const unanswered = [forged, truncated, unreachable, prohibited, expired].reduce((all = 0, n) => all + (n ?? 0), 0)
     assert.equal(lost, unanswered)
   }
@@ -183,5 +134,34 @@ test('a main loop that is blocked for a second makes no latency and loses nothin
   assert.equal(seenOf(one).lost, 0)
   assert.equal(seen.length, 100)
   assert.ok(Math.abs(Math.max(...own) - Math.max(...seen)) <= 1e-3, `at most ${Math.max(...own)}`)
-  assert.ok(Math.abs(median(own) - median(seen)) <= 10e-6, `median ${median(own)} against ${median(seen)}`)
+  assert.ok(medianDifference(own, seen) <= 10e-6, `${medianDifference(own, seen)} on the same packet`)
 })
+
+test('a clock that is set while replies are on their way spoils none of the samples', needs, async (t) => {
+  const { namespace, pid, stop } = await startResponder(t, ['*:delay_us=300000'])
+  const wire = await startTcpdump(t, namespace, 'tun0')
+  const folder = mkdtempSync(join(tmpdir(), 'leadline-clock-'))
+  atEnd(t, () => rmSync(folder, { recursive: true }))
+  const clock = join(folder, 'clock')
+  writeFileSync(clock, Buffer.alloc(8))
+  const { stdout } = await promisify(execFile)(
+    process.execPath,
+    [join(import.meta.dirname, 'clock_child.ts'), String(pid), String(namespace.inode), clock],
+    { env: { ...process.env, LD_PRELOAD: buildLibrary('clock_step'), CLOCK_STEP: clock } },
+  )
+  const truth = (await wire()).map(({ seconds }) => seconds)
+  await stop()
+  const { sent, lost, clockSet, secondsByMonotonic, setByMs, own }: Result = JSON.parse(stdout)
+  t.diagnostic(`${sent} sent, ${own.length} measured, ${clockSet} dropped, the clock was set by ${setByMs} ms`)
+  assert.ok(Math.abs(setByMs - 3_600_000) < 10_000, 'the clock of the process was set')
+  assert.ok(secondsByMonotonic < 60)
+  assert.deepEqual([sent, lost, truth.length], [100, 0, 100])
+  assert.equal(own.length + clockSet, sent)
+  // It is set after twenty; then the probes of some 300 ms, 20 ms apart, are on their way.
+  assert.ok(own.length >= 20 && clockSet >= 5, `${clockSet} dropped`)
+  assert.ok(Math.min(...own) >= Math.min(...truth) - 10e-6 && Math.max(...own) <= Math.max(...truth) + 1e-3)
+})
+
+/** Both in the order of the replies. */
+const medianDifference = (ours: readonly number[], theirs: readonly number[]) =>
+  median(ours.map((seconds, i) => Math.abs(seconds - (theirs[i] ?? Number.NaN))))

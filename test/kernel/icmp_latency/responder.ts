@@ -64,7 +64,8 @@ export async function startTcpdump(
   const folder = mkdtempSync(join(tmpdir(), 'leadline-tcpdump-'))
   atEnd(t, () => rmSync(folder, { recursive: true }))
   const file = join(folder, 'packets')
-  const options = ['-n', '--immediate-mode', '--time-stamp-precision=nano', '-Z', 'root', '-B', '8192']
+  // Room for thousands of packets: each takes as much of the buffer as the longest (-s).
+  const options = ['-n', '--immediate-mode', '-s', '256', '--time-stamp-precision=nano', '-Z', 'root', '-B', '8192']
   const child = start('tcpdump', ...options, '-i', device, '-U', '-w', file, 'icmp or icmp6')
   await until('tcpdump captures', () => existsWithHeader(file))
   return async () => {

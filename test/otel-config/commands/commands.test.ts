@@ -64,6 +64,13 @@ test('validate warns of what is not used, and is content', (context) => {
   )
 })
 
+test('validate --set alone is about the built-in configuration', () => {
+  assert.equal(leadline(['validate', '--set', 'exporters.prometheus.endpoint=localhost:9465']).code, 0)
+  const { code, stderr } = leadline(['validate', '--set', 'receivers.cgroup.timeout=soon'])
+  assert.equal(code, 1)
+  assert.match(stderr, /^--set receivers\.cgroup\.timeout=soon {2}receivers::cgroup::timeout: expected a duration/)
+})
+
 test('validate --json is for machines', (context) => {
   const file = folder(context)('agent.yaml', SMALL.replace('200ms', 'soon'))
   const { code, stdout, stderr } = leadline(['validate', '--json', '--config', file])

@@ -35,8 +35,8 @@ const service = (text: string) => FINE.replace('service:\n', `service:\n  ${text
 const MISTAKES: readonly (readonly [title: string, text: string, ...said: string[]])[] = [
   ['nothing is wrong', FINE],
   // YAML itself
-  ['nothing at all', '# soon', 'env:FILE empty configuration file'],
-  ['an empty map', '{}', '1:1 empty configuration file'],
+  ['nothing at all', '# soon', 'env:FILE empty configuration file: begin with what leadline print-config prints'],
+  ['an empty map', '{}', '1:1 empty configuration file: begin with what leadline print-config prints'],
   [
     'a list at the top',
     '- cgroup',
@@ -129,7 +129,11 @@ const MISTAKES: readonly (readonly [title: string, text: string, ...said: string
     cgroup('colection_interval: 3s'),
     '3:5 receivers::cgroup: has invalid keys: colection_interval (did you mean collection_interval?)',
   ],
-  ['a key like nothing else', cgroup('zzz: 1'), '3:5 receivers::cgroup: has invalid keys: zzz'],
+  [
+    'a key like nothing else',
+    cgroup('zzz: 1'),
+    '3:5 receivers::cgroup: has invalid keys: zzz (there is: collection_interval, initial_delay, timeout, metrics)',
+  ],
   [
     'a duration in words',
     icmp('collection_interval: 15 seconds'),
@@ -298,7 +302,7 @@ const MISTAKES: readonly (readonly [title: string, text: string, ...said: string
   [
     'a receiver not in a list',
     pipeline('metrics: {receivers: cgroup, exporters: [debug]}'),
-    '8:15 service::pipelines::metrics::receivers: expected a list, got "cgroup"',
+    '8:15 service::pipelines::metrics::receivers: expected a list, got "cgroup" (write [cgroup])',
   ],
   [
     'a number for an id',
@@ -345,7 +349,7 @@ const MISTAKES: readonly (readonly [title: string, text: string, ...said: string
   [
     'a file that is not there',
     icmp('mode: ${file:/nowhere/x}'),
-    '4:5 receivers::icmp_latency::mode: unable to read the file file:/nowhere/x: no such file or directory',
+    '4:5 receivers::icmp_latency::mode: unable to read the file file:/nowhere/x: no such file or directory: check the path',
   ],
   ['a variable of itself', icmp('mode: ${LOOP}'), '4:5 receivers::icmp_latency::mode: too many recursive expansions'],
   // warnings
@@ -408,11 +412,15 @@ test('a mistake on the command line is said with what was typed', () => {
 })
 
 test('a key with control characters cannot write to the terminal', () => {
-  assert.deepEqual(said(cgroup('"\\e[31mred": 1')), ['3:5 receivers::cgroup: has invalid keys: ?[31mred'])
+  assert.deepEqual(said(cgroup('"\\e[31mred": 1')), [
+    '3:5 receivers::cgroup: has invalid keys: ?[31mred (there is: collection_interval, initial_delay, timeout, metrics)',
+  ])
 })
 
 test('nor can one that turns the direction of writing, or one of a megabyte fill it', () => {
-  assert.deepEqual(said(cgroup('"\\u202Ered": 1')), ['3:5 receivers::cgroup: has invalid keys: ?red'])
+  assert.deepEqual(said(cgroup('"\\u202Ered": 1')), [
+    '3:5 receivers::cgroup: has invalid keys: ?red (there is: collection_interval, initial_delay, timeout, metrics)',
+  ])
   const [long = ''] = said(cgroup(`timeout: ${'x'.repeat(300_000)}`))
   assert.ok(long.startsWith('3:5 receivers::cgroup::timeout: expected a duration') && long.length < 700, long)
 })

@@ -30,6 +30,42 @@ test('what is due together is called in one turn, and what fell behind is left o
   assert.deepEqual(advance(10_000), [])
 })
 
+test('what was done because somebody asked is due an interval later, and a little patience', (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  let nowMs = 0
+  let lastMs = Number.NEGATIVE_INFINITY
+  const ticks: number[] = []
+  const tick = () => {
+    lastMs = nowMs
+    ticks.push(nowMs)
+  }
+  const rhythm = {
+    intervalMs: 15_000,
+    delayMs: 0,
+    lastMs: () => lastMs,
+    tick,
+    missed: () => assert.fail('none is missed'),
+  }
+  const stop = startClock([rhythm], () => nowMs)
+  const scrapes = (...times: readonly number[]) => {
+    const until = times.at(-1) ?? 0
+    for (; nowMs <= until; nowMs += 100) {
+      context.mock.timers.tick(nowMs === 0 ? 0 : 100)
+      if (times.includes(nowMs)) lastMs = nowMs
+    }
+    return ticks.splice(0)
+  }
+  // Nobody asks but at the end: the grid.
+  assert.deepEqual(scrapes(46_000), [0, 15_000, 30_000, 45_000])
+  // Somebody asks every 15 s, sometimes a second late: the clock has nothing to do.
+  assert.deepEqual(scrapes(61_000, 77_000, 92_000, 107_000), [])
+  // They ask every 30 s: it does every second one.
+  assert.deepEqual(scrapes(137_000, 167_000), [123_500, 153_500])
+  // They are gone: the interval again.
+  assert.deepEqual(scrapes(215_000), [183_500, 198_500, 213_500])
+  stop()
+})
+
 test('an interval longer than a timer can wait is waited for', (context) => {
   context.mock.timers.enable({ apis: ['setTimeout'] })
   let nowMs = 0

@@ -21,6 +21,7 @@ import { type Follower, follow } from '../../../receivers/container_logs/follow.
 import { jsonFile } from '../../../receivers/container_logs/formats/json_file.ts'
 import { text } from '../../../receivers/container_logs/formats/text.ts'
 import type { Start } from '../../../receivers/container_logs/start.ts'
+import { until } from '../../until.ts'
 
 function setUp(t: TestContext, { format = text, start = { at: 'time', sinceMs: 0, whole: true } as Start } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'leadline-follow-'))
@@ -70,6 +71,12 @@ function setUp(t: TestContext, { format = text, start = { at: 'time', sinceMs: 0
         await sleep(5)
         if (follower.poll(Date.now())) while (follower.readShare());
       }
+      return follower
+    },
+    /** Looks once, and reads nothing. */
+    async look() {
+      follower ??= open()
+      follower.poll(Date.now())
       return follower
     },
     /** Lets the agent end; the next `read` is another one's. */
@@ -151,6 +158,55 @@ test('truncated again before anything of it was read', async (t) => {
   truncateSync(log.path)
   log.write(5)
   await log.read(200)
+  log.check()
+})
+
+for (const [when, copied] of Object.entries({ begun: 0, 'half done': 0.5, done: 1 })) {
+  test(`a new agent comes while a copy is ${when} and the log not truncated yet`, async (t) => {
+    const log = setUp(t)
+    log.write(10)
+    await log.read()
+    log.end()
+    log.write(10)
+    copyFileSync(log.path, `${log.path}.1`)
+    truncateSync(log.path)
+    log.write(100)
+    renameSync(`${log.path}.1`, `${log.path}.2`)
+    const bytes = readFileSync(log.path)
+    writeFileSync(`${log.path}.1`, bytes.subarray(0, Math.floor(bytes.length * copied)))
+    await log.read()
+    writeFileSync(`${log.path}.1`, bytes)
+    await log.read()
+    truncateSync(log.path)
+    await log.read()
+    log.write(200)
+    await log.read()
+    log.check()
+  })
+}
+
+test('copied, truncated and written to the same size again between two looks', async (t) => {
+  const log = setUp(t)
+  log.write(4)
+  await log.read()
+  copyFileSync(log.path, `${log.path}.1`)
+  await sleep(20) // the kernel's clock goes by ticks
+  truncateSync(log.path)
+  log.write(4)
+  assert.equal(statSync(log.path).size, statSync(`${log.path}.1`).size)
+  await log.read()
+  log.check()
+})
+
+test('copied and truncated before anything was read, and longer again than it was', async (t) => {
+  const log = setUp(t)
+  log.write(10)
+  const follower = await log.look()
+  await until('it is open', () => follower.begun)
+  copyFileSync(log.path, `${log.path}.1`)
+  truncateSync(log.path)
+  log.write(100)
+  await log.read()
   log.check()
 })
 

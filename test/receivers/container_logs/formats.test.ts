@@ -8,6 +8,7 @@ import { local } from '../../../receivers/container_logs/formats/local.ts'
 import { text } from '../../../receivers/container_logs/formats/text.ts'
 import { timestampMs } from '../../../receivers/container_logs/formats/timestamp.ts'
 import { createDecoded } from '../../../receivers/container_logs/lines.ts'
+import { randomFrom } from '../../random.ts'
 
 const options = { maxLineBytes: 1 << 20 }
 const docker = (log: string, stream = 'stdout') =>
@@ -63,13 +64,39 @@ test('json-file: other keys, another order, and damage', () => {
   }
 })
 
+test('json-file: escapes anywhere in lines of any length', () => {
+  const next = randomFrom(6)
+  const pieces = [
+    '"',
+    '\\',
+    '\t',
+    '\u0001',
+    'ä',
+    '😀',
+    '\u2028',
+    'x',
+    ' ',
+    'x'.repeat(15),
+    'y'.repeat(40),
+    'z'.repeat(700),
+  ]
+  const lines = Array.from({ length: 2000 }, () => {
+    const count = next(8)
+    return Array.from({ length: count }, () => pieces[next(pieces.length)]).join('')
+  })
+  const { stdout, damaged } = decode(jsonFile(options), lines.map((line) => docker(`${line}\n`)).join(''))
+  assert.deepEqual(stdout.split('\n').slice(0, -1), lines)
+  assert.equal(damaged, 0)
+})
+
+test('json-file: a record without a time takes nothing of the next one', () => {
+  const { stdout, stderr } = decode(jsonFile(options), `{"log":"a\\n","stream":"stdout"}\n${docker('b\n', 'stderr')}`)
+  assert.deepEqual([stdout, stderr], ['a\n', 'b\n'])
+})
+
 test('json-file: any damage in any place costs no more than records', () => {
   const whole = Buffer.from(docker('some "text" ä\n') + docker('more\n', 'stderr'))
-  let seed = 1
-  const random = (below: number) => {
-    seed = (seed * 48_271) % 2_147_483_647
-    return seed % below
-  }
+  const random = randomFrom(1)
   for (let i = 0; i < 20_000; i++) {
     const bytes = Buffer.from(whole)
     for (let n = random(4); n >= 0; n--) bytes[random(bytes.length)] = random(256)

@@ -6,6 +6,7 @@ import { parseAddress } from '../../../receivers/icmp_latency/addresses.ts'
 import { NONCE_BYTES, REQUEST_BYTES, writeRequest } from '../../../receivers/icmp_latency/packet.ts'
 import { createProber } from '../../../receivers/icmp_latency/prober.ts'
 import type { EchoSocket } from '../../../receivers/icmp_latency/sockets.ts'
+import { latencyS } from '../../../receivers/icmp_latency/statistics.ts'
 import { createTarget } from '../../../receivers/icmp_latency/target.ts'
 
 const [SENT, STAMP, REPLY] = [1, 2, 4]
@@ -55,7 +56,7 @@ function probe(roundTripNs: number, stepNs: number) {
     record({ kind: REPLY, atNs: SECOND + roundTripNs, stepNs, data: reply }),
   ])
   prober.read()
-  return { latencyS: target.recent.latencyS(), clockSet: prober.counts.clock_set, silent: target.silent }
+  return { latencyS: latencyS(target.recent), clockSet: prober.counts.clock_set, silent: target.silent }
 }
 
 test('a round trip is the time between the stamps of the kernel', () => {

@@ -41,9 +41,49 @@ test('each is asked once in its interval, and they are spread over it', () => {
     (_, second) => sent.filter(({ atMs }) => Math.floor(atMs / 1000) === second + 10).length,
   )
   assert.ok(
-    Math.max(...perSecond) < 70 && Math.min(...perSecond) > 15,
+    Math.max(...perSecond) <= 43 && Math.min(...perSecond) >= 37,
     `${Math.min(...perSecond)} to ${Math.max(...perSecond)} a second`,
   )
+})
+
+test('ten thousand are spread evenly over their interval, however together they came', () => {
+  const shared = Array.from({ length: 10_000 }, (_, i) => target(Math.floor(i / 50), `10.0.0.${1 + (i % 50)}`))
+  for (const { targets, settings, perSecond } of [
+    { targets: different(10_000), settings: { perSecond: 2000 }, perSecond: 10_000 / 15 },
+    // 200 namespaces × 50 addresses by the settings that are the default.
+    { targets: shared, settings: {}, perSecond: 500 },
+  ]) {
+    const { sent } = run(targets, { intervalMs: 15_000, ...settings }, 70)
+    // The first round is as fast as the budget allows.
+    const counts = Array.from({ length: 200 }, () => 0)
+    for (const { atMs } of sent) {
+      const at = Math.floor((atMs - 25_000) / 200)
+      if (at >= 0 && at < counts.length) counts[at] = (counts[at] ?? 0) + 1
+    }
+    const mean = counts.reduce((all, one) => all + one) / counts.length
+    const deviation = Math.sqrt(counts.reduce((all, one) => all + (one - mean) ** 2, 0) / counts.length)
+    assert.ok(Math.abs(mean * 5 - perSecond) < perSecond / 100, `${mean} in 200 ms`)
+    assert.ok(deviation < 2, `± ${deviation}; by chance it would be ± ${Math.sqrt(mean)}`)
+  }
+})
+
+test('one alone is asked at times that nobody can foresee, in its interval on average', () => {
+  const { sent } = run([target(1, '10.0.0.1')], { intervalMs: 5000 }, 1000)
+  const gaps = sent.slice(2).map(({ atMs }, i) => atMs - (sent[i + 1]?.atMs ?? 0))
+  const mean = gaps.reduce((all, one) => all + one) / gaps.length
+  assert.ok(Math.abs(mean - 5000) < 100, `${mean} ms`)
+  assert.ok(Math.min(...gaps) > 4400 && Math.max(...gaps) < 5600)
+  assert.ok(Math.max(...gaps) - Math.min(...gaps) > 500)
+})
+
+test('those that are new do not wait for the others', () => {
+  const targets = different(3000)
+  const { sent } = run(targets, { intervalMs: 15_000, perSecond: 1000 }, 60)
+  const late = target(1, '10.1.0.1', 60_200)
+  const schedule = createSchedule({ intervalMs: 15_000, perSecond: 1000, perSecondAndAddress: 10 }, random(2))
+  const [first] = schedule.plan([...targets, late], 60_000, 61_500).filter((one) => one.target === late)
+  assert.ok(first && first.afterMs < 210, `${first?.afterMs} ms`)
+  assert.ok(sent.length > 0)
 })
 
 test('the budget holds in every second, and everybody gets his turn', () => {

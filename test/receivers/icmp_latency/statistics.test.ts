@@ -2,30 +2,39 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { failureOf, failureOfSend } from '../../../receivers/icmp_latency/failures.ts'
-import { addRoundTrip, BOUNDS, newStatistics, startRecent } from '../../../receivers/icmp_latency/statistics.ts'
+import {
+  addAnswered,
+  addRoundTrip,
+  addUnanswered,
+  BOUNDS,
+  jitterS,
+  latencyS,
+  newRecent,
+  newStatistics,
+} from '../../../receivers/icmp_latency/statistics.ts'
 
 test('the latency is the median of the last five probes, and absent when none was answered', () => {
-  const recent = startRecent()
-  assert.equal(recent.latencyS(), undefined)
-  for (const seconds of [9, 9, 1, 2, 3, 4, 5]) recent.answered(seconds)
-  assert.equal(recent.latencyS(), 3)
-  recent.unanswered()
-  assert.equal(recent.latencyS(), 3.5, 'of 2, 3, 4 and 5')
-  for (let i = 0; i < 3; i++) recent.unanswered()
-  assert.equal(recent.latencyS(), 5)
-  recent.unanswered()
-  assert.equal(recent.latencyS(), undefined)
-  assert.equal(recent.jitterS(), undefined, 'nor is there a jitter of what does not answer')
+  const recent = newRecent()
+  assert.equal(latencyS(recent), undefined)
+  for (const seconds of [9, 9, 1, 2, 3, 4, 5]) addAnswered(recent, seconds)
+  assert.equal(latencyS(recent), 3)
+  addUnanswered(recent)
+  assert.equal(latencyS(recent), 3.5, 'of 2, 3, 4 and 5')
+  for (let i = 0; i < 3; i++) addUnanswered(recent)
+  assert.equal(latencyS(recent), 5)
+  addUnanswered(recent)
+  assert.equal(latencyS(recent), undefined)
+  assert.equal(jitterS(recent), undefined, 'nor is there a jitter of what does not answer')
 })
 
 test('jitter follows the differences as RFC 3550 smooths them', () => {
-  const recent = startRecent()
-  recent.answered(1)
-  assert.equal(recent.jitterS(), undefined)
-  recent.answered(1.5)
-  assert.equal(recent.jitterS(), 0.5)
-  recent.answered(1.5)
-  assert.equal(recent.jitterS(), 0.5 - 0.5 / 16)
+  const recent = newRecent()
+  addAnswered(recent, 1)
+  assert.equal(jitterS(recent), undefined)
+  addAnswered(recent, 1.5)
+  assert.equal(jitterS(recent), 0.5)
+  addAnswered(recent, 1.5)
+  assert.equal(jitterS(recent), 0.5 - 0.5 / 16)
 })
 
 test('a bound belongs to its bucket, and what is beyond the last has one of its own', () => {

@@ -1,0 +1,141 @@
+// Translation wherever it may happen, through the whole receiver: in the client's own namespace, on the way, twice, both
+// ends at once, with rules that change, ports that come again and addresses that are somebody else's too. What is right,
+// `conntrack` says.
+import assert from 'node:assert/strict'
+import { type TestContext, test } from 'node:test'
+import { requires } from '../requires.ts'
+import { keepConntrack, listedByConntrack } from './conntrack_listing.ts'
+import { dial, serve } from './dialling.ts'
+import { clientRouterServer, inside, type Namespace } from './network.ts'
+import { type Collected, connections, keeping, killed, startReceiver } from './tcp.ts'
+
+const needs = requires('root', 'addon', 'bpf', 'netfilter')
+const SERVICE = '10.96.0.1'
+const DIALLED = `${SERVICE}:80`
+
+/** Both have a process, as a host and a container have. */
+async function network(t: TestContext, isServed = true) {
+  const made = clientRouterServer(t)
+  if (isServed) await keeping(made.server, 'listen', '::', 8080)
+  for (const namespace of [made.client, made.router]) await inside(namespace, namespace.start('sleep', '600'))
+  return made
+}
+
+const rule = ({ run }: Namespace, chain: 'PREROUTING' | 'OUTPUT', to: string, target = 'DNAT') =>
+  run('iptables', '-t', 'nat', '-A', chain, '-p', 'tcp', '-d', to, '--dport', '80', '-j', ...target.split(' '))
+const dnat = (to: string) => `DNAT --to-destination ${to}`
+
+const isOver = (seen: Collected) => seen.sum('active_connections') === 0
+
+test('a sidecar: what it takes in the container’s own namespace is answered by it', needs, async (t) => {
+  const { client } = await network(t)
+  rule(client, 'OUTPUT', '10.77.2.2', 'REDIRECT --to-ports 15001')
+  await keeping(client, 'listen', '0.0.0.0', 15001)
+  keepConntrack(client)
+  const receiver = await startReceiver(t, { inside: [client] })
+  for (const [end, from] of [
+    ['fin', 20_000],
+    ['rst', 30_000],
+  ] as const) {
+    await connections(client, 'storm', '10.77.2.2', 80, 300, 2000, end, 10, from)
+  }
+  const now = await receiver.collectUntil((seen) => isOver(seen) && seen.sum('bytes_sent') === 6000)
+  const truth = listedByConntrack(client)
+  assert.deepEqual(truth, { '127.0.0.1:15001': 600 })
+  assert.deepEqual(now.answered('successful_connects', '10.77.2.2:80'), truth)
+  assert.equal(now.sum('bytes_sent', { destination: '10.77.2.2:80' }), 6000)
+})
+
+test('translated at both ends, and twice: in the client’s namespace and again on the way', needs, async (t) => {
+  const { client, router, server } = await network(t)
+  rule(client, 'OUTPUT', '10.50.0.1', dnat(DIALLED))
+  rule(router, 'PREROUTING', SERVICE, dnat('10.77.2.3:8080'))
+  router.run('iptables', '-t', 'nat', '-A', 'POSTROUTING', '-d', '10.77.2.3', '-j', 'MASQUERADE')
+  const receiver = await startReceiver(t, { inside: [client], initial: router })
+  for (const end of ['fin', 'rst']) {
+    for (const address of [SERVICE, '10.50.0.1']) await connections(client, 'storm', address, 80, 200, 2000, end, 10)
+  }
+  const held = await keeping(client, 'hold', '10.50.0.1', 80, 5)
+  // The server knows the router only.
+  const peers = server.run('ss', '-tnH', 'state', 'established', 'sport', '=', ':8080')
+  assert.equal(peers.match(/10\.77\.2\.3\]?:8080\s+\S*10\.77\.2\.1\]?:/g)?.length, 5, peers)
+  const now = await receiver.collectUntil((seen) => seen.sum('active_connections') === 5)
+  assert.deepEqual(now.answered('successful_connects', DIALLED), { '10.77.2.3:8080': 400 })
+  assert.deepEqual(now.answered('successful_connects', '10.50.0.1:80'), { '10.77.2.3:8080': 405 })
+  assert.deepEqual(now.answered('active_connections', '10.50.0.1:80'), { '10.77.2.3:8080': 5 })
+  await killed(held.child)
+})
+
+test('IPv6 is translated as IPv4 is', needs, async (t) => {
+  const { client, router } = await network(t)
+  const given = '-t nat -A PREROUTING -p tcp -d fd96::1 --dport 80 -j DNAT --to-destination [fd77:2::3]:8080'
+  router.run('ip6tables', ...given.split(' '))
+  const receiver = await startReceiver(t, { inside: [client], initial: router })
+  for (const end of ['fin', 'rst']) await connections(client, 'storm', 'fd96::1', 80, 200, 2000, end)
+  const now = await receiver.collectUntil(isOver)
+  assert.deepEqual(now.answered('successful_connects', '[fd96::1]:80'), { '[fd77:2::3]:8080': 400 })
+})
+
+test('rules that change while connections live: each keeps the server that it has', needs, async (t) => {
+  const { client, router } = await network(t)
+  const receiver = await startReceiver(t, { inside: [client], initial: router })
+  rule(router, 'PREROUTING', SERVICE, dnat('10.77.2.2:8080'))
+  const early = await keeping(client, 'hold', SERVICE, 80, 30, 10)
+  router.run('iptables', '-t', 'nat', '-F')
+  rule(router, 'PREROUTING', SERVICE, dnat('10.77.2.3:8080'))
+  const late = await keeping(client, 'hold', SERVICE, 80, 20, 10)
+  await connections(client, 'storm', SERVICE, 80, 200, 2000, 'rst')
+  const now = await receiver.collectUntil((seen) => seen.sum('active_connections') === 50)
+  assert.deepEqual(now.answered('active_connections', DIALLED), { '10.77.2.2:8080': 30, '10.77.2.3:8080': 20 })
+  assert.deepEqual(now.answered('successful_connects', DIALLED), { '10.77.2.2:8080': 30, '10.77.2.3:8080': 220 })
+  await killed(early.child)
+  const end = await receiver.collectUntil((seen) => seen.sum('active_connections') === 20)
+  assert.deepEqual(end.answered('active_connections', DIALLED), { '10.77.2.2:8080': 0, '10.77.2.3:8080': 20 })
+  assert.deepEqual(end.answered('successful_connects', DIALLED), { '10.77.2.2:8080': 30, '10.77.2.3:8080': 220 })
+  assert.deepEqual(end.answered('bytes_sent', DIALLED), { '10.77.2.2:8080': 300, '10.77.2.3:8080': 200 })
+  await killed(late.child)
+})
+
+test('source ports that come again and again, with another server behind the service each time', needs, async (t) => {
+  const { client, router } = await network(t)
+  // The kernel takes every second one while it can, so each of these is used about six times.
+  client.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=30000 30399')
+  const receiver = await startReceiver(t, { inside: [client], initial: router })
+  let made = 0
+  for (const address of ['10.77.2.2', '10.77.2.3', '10.77.2.2', '10.77.2.3']) {
+    router.run('iptables', '-t', 'nat', '-F')
+    rule(router, 'PREROUTING', SERVICE, dnat(`${address}:8080`))
+    const [established = 0] = await connections(client, 'storm', SERVICE, 80, 300, 2000, 'rst')
+    made += established
+  }
+  assert.equal(made, 1200)
+  const now = await receiver.collectUntil(isOver)
+  assert.deepEqual(now.answered('successful_connects', DIALLED), { '10.77.2.2:8080': 600, '10.77.2.3:8080': 600 })
+})
+
+test('two containers with the same addresses, the same ports and other servers are told apart', needs, async (t) => {
+  const [one, other] = [await network(t, false), await network(t, false)]
+  const [first, second] = ['10.77.2.2:8080', '10.77.2.3:8080']
+  rule(one.router, 'PREROUTING', SERVICE, dnat(first))
+  rule(other.client, 'OUTPUT', SERVICE, dnat(second))
+  for (const { server } of [one, other]) await serve(server, 8080)
+  const clients = [one.client, other.client]
+  const receiver = await startReceiver(t, { inside: clients, initial: one.router })
+  const dials = Array.from(
+    { length: 400 },
+    (_, i) => ({ to: SERVICE, port: 80, localPort: 42_000 + i, end: 'rst' }) as const,
+  )
+  const reached = await Promise.all(
+    clients.map(async (client) => (await dial(client, ...dials)).map((one) => one.reached)),
+  )
+  assert.deepEqual(reached, [Array(400).fill(first), Array(400).fill(second)])
+  const now = await receiver.collectUntil(isOver)
+  const of = ({ inode }: Namespace) =>
+    now.points.flatMap(({ subject, metric, value }) =>
+      metric === 'successful_connects' && subject.kind === 'flow' && subject.key.includes(` ${inode} `)
+        ? [[subject.actualDestination, value]]
+        : [],
+    )
+  assert.deepEqual(of(one.client), [[first, 400]])
+  assert.deepEqual(of(other.client), [[second, 400]])
+})
