@@ -3,8 +3,9 @@
  * Who talks to whom over TCP, counted where it happens: per control group, network namespace and destination.
  *
  * A socket is counted exactly when `sockets` has an entry for it. The entry is made when it is dialled or accepted, or
- * when a pass over all descriptors finds one that was there before us; whatever closes without an entry is counted as
- * it closes. So nothing is counted twice and nothing is missed, also when the map is full.
+ * when a pass over all descriptors finds one that was there before us, and stays until the socket is freed; whatever
+ * closes without an entry is counted as it closes. So nothing is counted twice and nothing is missed, also when the map
+ * is full or the kernel passes us over (tcp_states.h).
  *
  * Bytes, retransmits and round-trip times are in struct tcp_sock anyway. They are added when a socket closes and, for
  * those that live, by the pass; an entry remembers what was added already.
@@ -13,62 +14,52 @@
  * absolute numbers, because only conntrack knows who answers them.
  */
 #include "common.bpf.h"
+#include "tcp_freed.h"
 #include "tcp_passes.h"
 #include "tcp_resets.h"
 #include "tcp_states.h"
 
-/*
- * The kernel passes a program over while the same one is under way on that CPU, which it is for a whole time slice when
- * its task is preempted there (__bpf_trace_run in kernel/trace/bpf_trace.c, since 6.2). So three of them run after one
- * another, and each does only what has not been done: the entry of the socket, which is locked meanwhile, tells.
- */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state_btf, const struct sock *sk, int old, int now)
 {
-	return on_state(sk, old, now, true, true, FIRST);
+	return on_state(sk, old, now, true, true);
 }
 
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_state_second, const struct sock *sk, int old, int now)
-{
-	return on_state(sk, old, now, true, true, SECOND);
-}
-
-SEC("tp_btf/inet_sock_set_state")
-int BPF_PROG(on_state_last, const struct sock *sk, int old, int now)
-{
-	return on_state(sk, old, now, true, true, LAST);
-}
-
-/* For kernels without passes and without exchanges: 5.8 to 5.10. They pass nothing over. */
+/* For kernels without passes and without exchanges: 5.8 to 5.11. */
 SEC("tp_btf/inet_sock_set_state")
 int BPF_PROG(on_state_alone, const struct sock *sk, int old, int now)
 {
-	return on_state(sk, old, now, true, false, ALONE);
+	return on_state(sk, old, now, true, false);
 }
 
 SEC("raw_tp/inet_sock_set_state")
 int on_state_raw(struct bpf_raw_tracepoint_args *ctx)
 {
-	return on_state((const struct sock *)ctx->args[0], ctx->args[1], ctx->args[2], false, false, ALONE);
+	return on_state((const struct sock *)ctx->args[0], ctx->args[1], ctx->args[2], false, false);
 }
 
 SEC("tp/sock/inet_sock_set_state")
 int on_state_tp(struct trace_event_raw_inet_sock_set_state *ctx)
 {
-	return on_state(ctx->skaddr, ctx->oldstate, ctx->newstate, false, false, ALONE);
+	return on_state(ctx->skaddr, ctx->oldstate, ctx->newstate, false, false);
 }
 
-SEC("tp_btf/tcp_receive_reset")
-int BPF_PROG(on_reset_received_btf, const struct sock *sk)
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(on_freed_btf, const struct sock *sk)
 {
-	return reset_came(sk);
+	return freed(sk, true, true);
 }
 
-SEC("raw_tp/tcp_receive_reset")
-int on_reset_received_raw(struct bpf_raw_tracepoint_args *ctx)
+SEC("tp_btf/tcp_destroy_sock")
+int BPF_PROG(on_freed_alone, const struct sock *sk)
 {
-	return reset_came((const struct sock *)ctx->args[0]);
+	return freed(sk, true, false);
+}
+
+SEC("raw_tp/tcp_destroy_sock")
+int on_freed_raw(struct bpf_raw_tracepoint_args *ctx)
+{
+	return freed((const struct sock *)ctx->args[0], false, false);
 }
 
 SEC("tp_btf/tcp_send_reset")

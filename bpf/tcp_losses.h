@@ -15,6 +15,12 @@ struct counters {
 	__u64 lost;
 	/* Sockets whose direction was not clear at first sight. They are looked at again. */
 	__u64 unclear;
+	/* Openings that the kernel told nobody of, counted later. */
+	__u64 opening_unseen;
+	/* Ends that the kernel told nobody of, counted later. */
+	__u64 end_unseen;
+	/* Those where it was too late for the last numbers: the memory was another socket's by then. */
+	__u64 end_lost;
 };
 
 struct {

@@ -2,7 +2,7 @@
 /* What is looked at rather than heard of. */
 #pragma once
 
-#include "tcp_states.h"
+#include "tcp_freed.h"
 
 static __always_inline void listens(struct seq_file *seq, struct task_struct *task, const struct sock *sk,
 				    const struct tcp_sock *tp, __u64 holder)
@@ -21,6 +21,29 @@ static __always_inline void listens(struct seq_file *seq, struct task_struct *ta
 	};
 
 	bpf_seq_write(seq, &record, sizeof(record));
+}
+
+static __always_inline struct entry *make_entry(__u64 id, const struct entry *fresh, const struct entry *before)
+{
+	long failed;
+
+	if (before)
+		bpf_map_delete_elem(&sockets, &id);
+	failed = bpf_map_update_elem(&sockets, &id, fresh, BPF_NOEXIST);
+	if (!failed)
+		return bpf_map_lookup_elem(&sockets, &id);
+	if (failed != -17) /* EEXIST: it was opened, or closed, a moment ago */
+		COUNT(no_entry);
+	return 0;
+}
+
+static __always_inline bool is_first_pass(void)
+{
+	const __u32 zero = 0;
+	__u32 *number = bpf_map_lookup_elem(&pass, &zero);
+
+	/* User space counts up before each, from 1. */
+	return number && *number == 2;
 }
 
 /* Every descriptor of every process. Run twice over one, when the buffer was full, it changes nothing. */
@@ -52,41 +75,45 @@ int pass_over_files(struct bpf_iter__task_file *ctx)
 	state = sk->__sk_common.skc_state;
 	if (state == TCP_LISTEN)
 		listens(ctx->meta->seq, task, sk, tp, holder);
-	if (!is_open(state))
-		return 0;
 
 	__u64 id = (__u64)sk;
 
 	entry = bpf_map_lookup_elem(&sockets, &id);
-	if (!entry) {
+	if (!entry && state == TCP_CLOSE && sk->__sk_common.skc_dport && is_first_pass()) {
+		/* It ended before we came, and will be freed one day. */
+		struct entry ended = { .flags = ENDED };
+
+		bpf_map_update_elem(&sockets, &id, &ended, BPF_NOEXIST);
+	}
+	if (!is_open(state))
+		return 0;
+	if (entry && entry->flags & ENDED && !(entry->flags & SUSPECT)) {
+		/* It ends this very moment, or it is another connection whose opening went unseen. */
+		__sync_fetch_and_or(&entry->flags, SUSPECT);
+		return 0;
+	}
+	if (!entry || entry->flags & ENDED) {
+		struct entry fresh = { .tgid = task->tgid };
 		int incoming = is_incoming(tp, state, true);
-		__u64 born = cgroup_of_socket(sk, true);
-
-		if (canonical_tree != V2_TREE || bpf_map_lookup_elem(&nobody, &born))
-			born = holder;
-
-		struct entry fresh = {
-			.cgroup = born,
-			.tgid = task->tgid,
-			.flags = (incoming > 0 ? INCOMING : 0) | (sk->sk_shutdown == SHUTDOWN_MASK ? 0 : ACTIVE),
-		};
 
 		if (incoming < 0) {
 			COUNT(unclear);
 			return 0;
 		}
-		entry = make_entry(sk, &fresh);
+		describe(&fresh, sk, tp, incoming, true);
+		if (canonical_tree != V2_TREE || bpf_map_lookup_elem(&nobody, &fresh.key.cgroup))
+			fresh.key.cgroup = holder;
+		if (sk->sk_shutdown == SHUTDOWN_MASK)
+			fresh.flags &= ~ACTIVE;
+		entry = make_entry(id, &fresh, entry);
 		if (!entry)
 			return 0;
-		/* It closed meanwhile, and was counted as it did. */
-		if (sk->__sk_common.skc_state == TCP_CLOSE) {
-			bpf_map_delete_elem(&sockets, &id);
-			return 0;
-		}
 		open_entry(sk, tp, entry, false, true);
+	} else if (entry->flags & DIALLING) {
+		entry = entry_of(sk, tp, state, USE, true, true);
+		if (!entry)
+			return 0;
 	}
-	if (entry->flags & (DIALLING | ENDED))
-		return 0;
 	if (entry->route == TOLD) {
 		struct record record;
 
@@ -95,16 +122,28 @@ int pass_over_files(struct bpf_iter__task_file *ctx)
 		if (bpf_seq_write(ctx->meta->seq, &record, sizeof(record)))
 			return 0;
 		/* Should the record of its end not fit, the rest is counted from here on. */
+		__sync_fetch_and_and(&entry->flags, ~KEPT);
 		entry->sent = record.sent;
 		entry->received = record.received;
 		entry->retransmits = record.retransmits;
 		return 0;
 	}
-	to = totals_of_entry(sk, tp, entry, true);
+	to = totals_of_entry(entry);
 	if (to) {
 		struct numbers now = numbers_of(sk, tp, true);
 
 		settle(entry, &now, to, false, true);
 	}
+	return 0;
+}
+
+/* Every socket that we know, also those that no process holds. */
+SEC("iter/bpf_map_elem")
+int pass_over_sockets(struct bpf_iter__bpf_map_elem *ctx)
+{
+	const __u64 *id = ctx->key;
+
+	if (id)
+		check(*id);
 	return 0;
 }

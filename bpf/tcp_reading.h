@@ -19,6 +19,15 @@ static __always_inline const struct tcp_sock *tcp_of(const struct sock *sk, cons
 	return btf ? bpf_skc_to_tcp_sock((void *)sk) : (const struct tcp_sock *)sk;
 }
 
+/*
+ * The same socket. Of a pointer that it trusts the verifier looks, with each pointer that is read from it, through the
+ * names of all types of the kernel (btf_nested_type_is_trusted), which took half of our start; of this one it does not.
+ */
+static __always_inline const struct sock *sock_of(const struct tcp_sock *tp)
+{
+	return (const struct sock *)tp;
+}
+
 static __always_inline struct address mapped(__be32 v4)
 {
 	return (struct address){ { 0, 0, bpf_htonl(0xffff), v4 } };
@@ -69,6 +78,12 @@ static __always_inline __u64 cgroup_of_socket(const struct sock *sk, const bool 
 static __always_inline bool is_tcp(const struct sock *sk, const bool btf)
 {
 	return GET(sk, sk_protocol) == IPPROTO_TCP;
+}
+
+/* The answer to its SYN counts as delivered, on either side. */
+static __always_inline bool was_open(const struct tcp_sock *tp, const bool btf)
+{
+	return GET(tp, delivered);
 }
 
 /* What struct tcp_sock knows of a connection. */

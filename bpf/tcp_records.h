@@ -21,7 +21,7 @@ struct {
 	__type(value, __u64);
 } direct SEC(".maps");
 
-enum event { OPENED = 1, FAILED, CLOSED, LIVES, LISTENS };
+enum event { OPENED = 1, FAILED, CLOSED, LIVES, LISTENS, END_LOST };
 
 /* One connection. receivers/tcp_connections/records.ts reads this. All numbers are since the socket began. */
 struct record {
@@ -69,12 +69,12 @@ static __always_inline void fill(struct record *record, const struct sock *sk, c
 	struct numbers now = numbers_of(sk, tp, btf);
 
 	record->socket = (__u64)sk;
-	record->cgroup = entry->cgroup;
+	record->cgroup = entry->key.cgroup;
 	record->local = local_of(sk, btf);
 	record->remote = remote_of(sk, btf);
 	record->sent = now.sent;
 	record->received = now.received;
-	record->netns = netns_of(sk, btf);
+	record->netns = entry->key.netns;
 	record->local_port = bpf_ntohs(GET(tp, inet_conn.icsk_inet.inet_sport));
 	record->remote_port = bpf_ntohs(GET(sk, __sk_common.skc_dport));
 	record->retransmits = now.retransmits;
@@ -103,6 +103,22 @@ static __always_inline bool tell(const struct sock *sk, const struct tcp_sock *t
 	}
 	fill(record, sk, tp, entry, event, btf);
 	record->failure = failure;
-	bpf_ringbuf_submit(record, BPF_RB_NO_WAKEUP);
+	/* Wakes the reader for the first record since it was there, and that is ten times a second. */
+	bpf_ringbuf_submit(record, 0);
 	return true;
+}
+
+/* Of a connection that was told, and whose end nobody saw: what is known of it. */
+static __always_inline void tell_lost(__u64 id, const struct entry *entry)
+{
+	struct record record = {
+		.socket = id,
+		.sent = entry->sent,
+		.received = entry->received,
+		.retransmits = entry->retransmits,
+		.event = END_LOST,
+	};
+
+	if (bpf_ringbuf_output(&records, &record, sizeof(record), 0))
+		COUNT(ring_full);
 }

@@ -1,19 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* Who broke off. */
+/* Connections that we broke off; those that the other side broke off end with an error, see tcp_states.h. */
 #pragma once
 
-#include "tcp_states.h"
-
-/* The socket goes to CLOSE right after. */
-static __always_inline int reset_came(const struct sock *sk)
-{
-	__u64 id = (__u64)sk;
-	struct entry *entry = bpf_map_lookup_elem(&sockets, &id);
-
-	if (entry && !(entry->flags & (DIALLING | ENDED)))
-		entry->flags |= RESET_RECEIVED;
-	return 0;
-}
+#include "tcp_owners.h"
+#include "tcp_records.h"
 
 /* Of a connection that was open. Its entry may be gone by now: close() first changes the state and then sends. */
 static __always_inline int reset_sent(const struct sock *sk, const bool btf)
@@ -33,6 +23,7 @@ static __always_inline int reset_sent(const struct sock *sk, const bool btf)
 	tp = tcp_of(sk, btf);
 	if (!tp)
 		return 0;
+	sk = sock_of(tp);
 	incoming = is_incoming(tp, state == TCP_CLOSE ? TCP_ESTABLISHED : state, btf);
 	if (incoming < 0)
 		return 0;

@@ -10,31 +10,73 @@
 /* Neither side has closed it for good. */
 #define ACTIVE 4
 #define RESET_RECEIVED 8
-/* It has closed and is counted; the last program takes the entry away. */
+/* It has closed and is counted. The entry stays until the socket is freed, so that nobody counts it again. */
 #define ENDED 16
+/* A pass found it open although it had ended: the next one takes it for another connection. */
+#define SUSPECT 32
+/* The numbers in the entry are not added anywhere: they are told if nobody sees the end. */
+#define KEPT 64
 
-/* A socket that is dialled, or open. */
+/* A socket that is dialled, or open, or has ended and is not freed yet. */
 struct entry {
-	__u64 cgroup;
+	struct key key;
 	/* When it was dialled; 0 if we did not see that. */
 	__u64 dialled_ns;
 	__u64 sent;
 	__u64 received;
 	__u32 retransmits;
 	__u32 tgid;
-	__u8 flags;
-	__u8 route;
-	__u16 reserved;
+	__u32 flags;
 	/* Of the handshake, in microseconds; 0 if we did not see it. */
 	__u32 connect_us;
+	/* Port of the end that `key` does not name; 0 while it is dialled. */
+	__u16 other_port;
+	__u8 route;
+	__u8 reserved[5];
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 65536);
+	__uint(max_entries, 60000);
 	__type(key, __u64); /* address of the struct sock */
 	__type(value, struct entry);
 } sockets SEC(".maps");
+
+/* Takes a flag away; true for the one of several that did. Only where there are passes can there be several. */
+static __always_inline bool take(__u32 *flags, __u32 flag, const bool exact)
+{
+	__u32 before;
+
+	if (exact)
+		return __sync_fetch_and_and(flags, ~flag) & flag;
+	before = *flags;
+	*flags = before & ~flag;
+	return before & flag;
+}
+
+/* The flags as they were before it had ended. */
+static __always_inline __u32 end_flags(__u32 *flags, const bool exact)
+{
+	__u32 before;
+
+	if (exact)
+		return __sync_fetch_and_or(flags, ENDED);
+	before = *flags;
+	*flags = before | ENDED;
+	return before;
+}
+
+/* Whether it is of this connection: the kernel uses the memory of a socket again. */
+static __always_inline bool is_of(const struct entry *entry, const struct sock *sk, const struct tcp_sock *tp,
+				  const bool btf)
+{
+	__u16 local = bpf_ntohs(GET(tp, inet_conn.icsk_inet.inet_sport));
+	__u16 remote = bpf_ntohs(GET(sk, __sk_common.skc_dport));
+
+	if (entry->flags & INCOMING)
+		return entry->key.port == local && entry->other_port == remote;
+	return entry->key.port == remote && (entry->flags & DIALLING || entry->other_port == local);
+}
 
 static __always_inline void add_connect(struct totals *to, const struct entry *entry)
 {
@@ -82,14 +124,7 @@ static __always_inline void settle(struct entry *entry, const struct numbers *no
 		add_rtt(to, now);
 }
 
-static __always_inline struct entry *make_entry(const struct sock *sk, const struct entry *fresh)
+static __always_inline struct totals *totals_of_entry(struct entry *entry)
 {
-	__u64 id = (__u64)sk;
-	long failed = bpf_map_update_elem(&sockets, &id, fresh, BPF_NOEXIST);
-
-	if (!failed)
-		return bpf_map_lookup_elem(&sockets, &id);
-	if (failed != -17) /* EEXIST: a pass was faster */
-		COUNT(no_entry);
-	return 0;
+	return totals_of(&entry->key, &entry->route);
 }

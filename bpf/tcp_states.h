@@ -1,5 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 */
-/* From the dial to the end of a connection. */
+/*
+ * From the dial to the end of a connection.
+ *
+ * The kernel does not tell us of everything. A program is passed over while it is under way on that CPU, so what a
+ * softirq does in the middle of it goes unseen (__bpf_trace_run in kernel/trace/bpf_trace.c, since 6.2); and some
+ * virtual machines run no program at all for what happens on a CPU that was idle. What a task does itself is always
+ * seen, and a socket is dialled, closed and freed by tasks. So whoever sees a socket next makes up for what was missed.
+ */
 #pragma once
 
 #include "tcp_owners.h"
@@ -10,19 +17,17 @@
 static __always_inline void open_entry(const struct sock *sk, const struct tcp_sock *tp, struct entry *entry,
 				       bool announce, const bool btf)
 {
-	struct key key;
 	struct totals *to;
 
-	key_of(&key, sk, tp, entry->cgroup, entry->flags & INCOMING, btf);
 	entry->route = COUNTED;
-	if (!is_direct(&key)) {
+	if (!is_direct(&entry->key)) {
+		entry->key.kind = UNRESOLVED;
 		entry->route = TOLD;
 		if (!announce || tell(sk, tp, entry, OPENED, 0, btf))
 			return;
 		entry->route = NOT_RESOLVED;
-		key.kind = UNRESOLVED;
 	}
-	to = totals_of(&key, &entry->route);
+	to = totals_of_entry(entry);
 	if (!to)
 		return;
 	add_connect(to, entry);
@@ -30,71 +35,40 @@ static __always_inline void open_entry(const struct sock *sk, const struct tcp_s
 		__sync_fetch_and_add(&to->active, 1);
 }
 
-static __always_inline struct totals *totals_of_entry(const struct sock *sk, const struct tcp_sock *tp,
-						      struct entry *entry, const bool btf)
+/* For an entry whose socket is no more. What it had since the last pass nobody can tell. */
+static __always_inline void bury(__u64 id, struct entry *entry, const bool exact)
 {
-	struct key key;
+	__u32 before = end_flags(&entry->flags, exact);
+	struct totals *to;
 
-	key_of(&key, sk, tp, entry->cgroup, entry->flags & INCOMING, btf);
-	if (entry->route == NOT_RESOLVED || entry->route == TOLD)
-		key.kind = UNRESOLVED;
-	return totals_of(&key, &entry->route);
-}
-
-/* Of several programs that see one event after another. */
-enum place { ALONE, FIRST, SECOND, LAST };
-
-static __always_inline bool is_first(const enum place place)
-{
-	return place == ALONE || place == FIRST;
+	if (before & ENDED)
+		return;
+	COUNT(end_lost);
+	if (entry->route == TOLD) {
+		tell_lost(id, entry);
+	} else if (before & ACTIVE) {
+		to = totals_of_entry(entry);
+		if (to)
+			__sync_fetch_and_add(&to->active, -1);
+	}
 }
 
 /* CLOSE -> SYN_SENT is the only transition that runs in the dialling task. */
-static __always_inline void dialled(const struct sock *sk, const bool btf, const enum place place)
+static __always_inline void dialled(const struct sock *sk, const struct tcp_sock *tp, const bool btf, const bool exact)
 {
 	__u64 id = (__u64)sk;
-	struct entry *before = is_first(place) ? 0 : bpf_map_lookup_elem(&sockets, &id);
-
-	/* What is in the way here otherwise is of another socket, whose end nobody saw. */
-	if (before && before->flags & DIALLING)
-		return;
-
+	struct entry *before = bpf_map_lookup_elem(&sockets, &id);
 	struct entry entry = {
-		.cgroup = dialling_cgroup(sk, btf),
 		.dialled_ns = bpf_ktime_get_ns(),
 		.tgid = bpf_get_current_pid_tgid() >> 32,
 		.flags = DIALLING,
 	};
 
+	if (before)
+		bury(id, before, exact);
+	key_of(&entry.key, sk, tp, dialling_cgroup(sk, btf), false, btf);
 	if (bpf_map_update_elem(&sockets, &id, &entry, BPF_ANY))
 		COUNT(no_entry);
-}
-
-static __always_inline void established(const struct sock *sk, const struct tcp_sock *tp, int old, const bool btf)
-{
-	__u64 id = (__u64)sk;
-	struct entry *entry = bpf_map_lookup_elem(&sockets, &id);
-
-	if (entry && entry->flags & ENDED) {
-		bpf_map_delete_elem(&sockets, &id);
-		entry = 0;
-	}
-	if (entry) {
-		if (!(entry->flags & DIALLING))
-			return;
-		entry->connect_us = (bpf_ktime_get_ns() - entry->dialled_ns) / 1000;
-		entry->flags = ACTIVE;
-	} else {
-		struct entry fresh = {
-			.cgroup = old == TCP_SYN_SENT ? cgroup_of_socket(sk, btf) : accepting_cgroup(sk, tp, btf),
-			.flags = old == TCP_SYN_SENT ? ACTIVE : ACTIVE | INCOMING,
-		};
-
-		entry = make_entry(sk, &fresh);
-		if (!entry)
-			return;
-	}
-	open_entry(sk, tp, entry, true, btf);
 }
 
 static __always_inline enum failure failure_of(const struct sock *sk, const struct tcp_sock *tp, const bool btf)
@@ -117,20 +91,19 @@ static __always_inline enum failure failure_of(const struct sock *sk, const stru
 	return OTHER_FAILURE;
 }
 
-static __always_inline void failed(const struct sock *sk, const struct tcp_sock *tp, struct entry *entry, const bool btf)
+static __always_inline void failed(const struct sock *sk, const struct tcp_sock *tp, struct entry *entry,
+				   const bool btf)
 {
 	enum failure failure = failure_of(sk, tp, btf);
 	__u32 retransmits = GET(tp, total_retrans);
 	struct totals *to;
-	struct key key;
 
-	key_of(&key, sk, tp, entry->cgroup, false, btf);
-	if (!is_direct(&key)) {
+	if (!is_direct(&entry->key)) {
 		if (tell(sk, tp, entry, FAILED, failure, btf))
 			return;
-		key.kind = UNRESOLVED;
+		entry->key.kind = UNRESOLVED;
 	}
-	to = totals_of(&key, &entry->route);
+	to = totals_of_entry(entry);
 	if (!to || failure >= FAILURES)
 		return;
 	__sync_fetch_and_add(&to->failures[failure], 1);
@@ -138,107 +111,208 @@ static __always_inline void failed(const struct sock *sk, const struct tcp_sock 
 		__sync_fetch_and_add(&to->retransmits, retransmits);
 }
 
-static __always_inline void closed(const struct sock *sk, const struct tcp_sock *tp, int old, const bool btf,
-				   const bool exact, const enum place place)
+static __always_inline void describe(struct entry *fresh, const struct sock *sk, const struct tcp_sock *tp,
+				     bool incoming, const bool btf)
+{
+	key_of(&fresh->key, sk, tp, incoming ? accepting_cgroup(sk, tp, btf) : cgroup_of_socket(sk, btf), incoming,
+	       btf);
+	fresh->other_port = bpf_ntohs(incoming ? GET(sk, __sk_common.skc_dport) :
+						 GET(tp, inet_conn.icsk_inet.inet_sport));
+	fresh->flags = incoming ? ACTIVE | INCOMING : ACTIVE;
+}
+
+/* For the last moment of a socket that there was no room for. Who answered it nobody can be asked any more. */
+static __always_inline void count_at_once(struct entry *entry, const struct sock *sk, const struct tcp_sock *tp,
+					  const bool btf, const bool exact)
+{
+	struct numbers now = numbers_of(sk, tp, btf);
+	struct totals *to;
+
+	if (!is_direct(&entry->key))
+		entry->key.kind = UNRESOLVED;
+	to = totals_of_entry(entry);
+	if (!to)
+		return;
+	add_connect(to, entry);
+	settle(entry, &now, to, true, exact);
+}
+
+/* Of an opening that went unseen: as long as TCP's own first round trip, unless a SYN had to be sent again. */
+static __always_inline void guess_handshake(struct entry *entry, const struct tcp_sock *tp, const bool btf)
+{
+	entry->connect_us = GET(tp, srtt_us) >> 3;
+	if (GET(tp, total_retrans) || !entry->connect_us)
+		entry->dialled_ns = 0;
+}
+
+/* What brings a connection to our notice. */
+enum notice { OPENING, USE, END };
+
+/*
+ * The entry of a connection that is open, or was until now; it is made if nobody saw the opening, or if this is it.
+ * 0 for one that has ended, and where there is no room.
+ */
+static __always_inline struct entry *entry_of(const struct sock *sk, const struct tcp_sock *tp, int state,
+					      enum notice notice, const bool btf, const bool exact)
 {
 	__u64 id = (__u64)sk;
 	struct entry *entry = bpf_map_lookup_elem(&sockets, &id);
-	struct entry fresh = {};
+	bool is_its = entry && is_of(entry, sk, tp, btf);
+
+	if (is_its && entry->flags & ENDED && notice != OPENING)
+		return 0;
+	if (is_its && !(entry->flags & ENDED)) {
+		if (!take(&entry->flags, DIALLING, exact))
+			return entry;
+		if (notice == OPENING)
+			entry->connect_us = (bpf_ktime_get_ns() - entry->dialled_ns) / 1000;
+		else
+			guess_handshake(entry, tp, btf);
+		entry->other_port = bpf_ntohs(GET(tp, inet_conn.icsk_inet.inet_sport));
+		entry->flags |= ACTIVE;
+	} else {
+		struct entry fresh = {};
+		int incoming = notice == OPENING ? state != TCP_SYN_SENT : is_incoming(tp, state, btf);
+
+		if (entry)
+			bury(id, entry, exact);
+		if (incoming < 0) {
+			COUNT(unclear);
+			return 0;
+		}
+		/* A dial that failed, and was counted without an entry; or the other side's, which it gave up. */
+		if (notice == END && !was_open(tp, btf))
+			return 0;
+		describe(&fresh, sk, tp, incoming, btf);
+		if (bpf_map_update_elem(&sockets, &id, &fresh, BPF_ANY)) {
+			COUNT(no_entry);
+			if (notice == END)
+				count_at_once(&fresh, sk, tp, btf, exact);
+			return 0;
+		}
+		entry = bpf_map_lookup_elem(&sockets, &id);
+		if (!entry)
+			return 0;
+	}
+	if (notice != OPENING)
+		COUNT(opening_unseen);
+	open_entry(sk, tp, entry, true, btf);
+	return entry;
+}
+
+/* The end, whoever hears of it first. */
+static __always_inline void finish(const struct sock *sk, const struct tcp_sock *tp, struct entry *entry, bool reset,
+				   const bool btf, const bool exact)
+{
+	__u32 before = end_flags(&entry->flags, exact);
 	struct numbers now;
 	struct totals *to;
 
-	if (!entry && !is_first(place))
+	if (before & ENDED)
 		return;
-	if (entry && entry->flags & ENDED)
-		goto forget;
-	if (!entry) {
-		int incoming = old == TCP_SYN_SENT ? 0 : is_incoming(tp, old, btf);
-
-		if (old != TCP_SYN_SENT && !is_open(old))
-			return;
-		if (incoming < 0) {
-			COUNT(unclear);
-			return;
-		}
-		fresh.cgroup = incoming ? accepting_cgroup(sk, tp, btf) : cgroup_of_socket(sk, btf);
-		fresh.flags = old == TCP_SYN_SENT ? DIALLING : incoming ? INCOMING : 0;
-		if (!(fresh.flags & DIALLING))
-			open_entry(sk, tp, &fresh, true, btf);
-		entry = &fresh;
-	}
-	/* Else the compiler works on the pointer before it knows which of the two it is. */
-	barrier_var(entry);
-	/* Whoever was open is no failure, even if its opening was passed over. */
-	if (entry->flags & DIALLING && is_open(old)) {
-		entry->flags &= ~DIALLING;
-		entry->dialled_ns = 0;
-		open_entry(sk, tp, entry, true, btf);
-	}
-	if (entry->flags & DIALLING) {
+	if (before & DIALLING) {
 		failed(sk, tp, entry, btf);
-		goto forget;
+		return;
 	}
+	if (reset)
+		entry->flags |= RESET_RECEIVED;
 	if (entry->route == TOLD && tell(sk, tp, entry, CLOSED, 0, btf))
-		goto forget;
-	to = totals_of_entry(sk, tp, entry, btf);
+		return;
+	to = totals_of_entry(entry);
 	if (!to)
-		goto forget;
+		return;
+	if (before & KEPT)
+		entry->sent = entry->received = entry->retransmits = 0;
 	now = numbers_of(sk, tp, btf);
 	settle(entry, &now, to, true, exact);
-	if (entry->flags & ACTIVE && entry->route != TOLD)
+	if (before & ACTIVE && entry->route != TOLD)
 		__sync_fetch_and_add(&to->active, -1);
-	if (entry->flags & RESET_RECEIVED)
+	if (reset)
 		__sync_fetch_and_add(&to->resets_received, 1);
-forget:
-	if (place == ALONE || place == LAST)
-		bpf_map_delete_elem(&sockets, &id);
-	else
-		entry->flags = ENDED;
 }
 
-/* close() or shutdown() of both directions: from here on only the kernel has to do with it. */
-static __always_inline void left(const struct sock *sk, const struct tcp_sock *tp, const bool btf)
+/* Of a connection that is told, unless a pass has told its numbers already. */
+static __always_inline void keep(struct entry *entry, const struct numbers *now)
 {
-	__u64 id = (__u64)sk;
-	struct entry *entry;
+	if (entry->sent || entry->received)
+		return;
+	entry->flags |= KEPT;
+	entry->sent = now->sent;
+	entry->received = now->received;
+	entry->retransmits = now->retransmits;
+}
+
+/* close() or shutdown() of both directions: from here on only the kernel has to do with it, in softirqs. */
+static __always_inline void left(const struct sock *sk, const struct tcp_sock *tp, struct entry *entry,
+				 const bool btf, const bool exact)
+{
+	struct numbers now;
 	struct totals *to;
 
-	if (GET(sk, sk_shutdown) != SHUTDOWN_MASK)
+	if (!take(&entry->flags, ACTIVE, exact))
 		return;
-	entry = bpf_map_lookup_elem(&sockets, &id);
-	if (!entry || !(entry->flags & ACTIVE))
+	now = numbers_of(sk, tp, btf);
+	if (entry->route == TOLD) {
+		keep(entry, &now);
 		return;
-	entry->flags &= ~ACTIVE;
-	if (entry->route == TOLD)
+	}
+	to = totals_of_entry(entry);
+	if (!to)
 		return;
-	to = totals_of_entry(sk, tp, entry, btf);
-	if (to)
-		__sync_fetch_and_add(&to->active, -1);
+	__sync_fetch_and_add(&to->active, -1);
+	settle(entry, &now, to, false, exact);
 }
 
-static __always_inline int on_state(const struct sock *sk, int old, int now, const bool btf, const bool exact,
-				    const enum place place)
+static __always_inline bool is_end_of_sending(int state)
+{
+	return state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_LAST_ACK;
+}
+
+static __always_inline int on_state(const struct sock *sk, int old, int now, const bool btf, const bool exact)
 {
 	const struct tcp_sock *tp;
+	__u64 id = (__u64)sk;
+	struct entry *entry;
+	bool reset = false;
 
-	if (!is_tcp(sk, btf))
+	if (now != TCP_SYN_SENT && now != TCP_ESTABLISHED && now != TCP_CLOSE && !is_end_of_sending(now))
 		return 0;
-	if (now == TCP_SYN_SENT) {
-		if (old == TCP_CLOSE)
-			dialled(sk, btf, place);
-		return 0;
-	}
-	if (now != TCP_ESTABLISHED && now != TCP_CLOSE && now != TCP_FIN_WAIT1 && now != TCP_FIN_WAIT2 &&
-	    now != TCP_LAST_ACK)
+	if (!is_tcp(sk, btf) || (is_end_of_sending(now) && GET(sk, sk_shutdown) != SHUTDOWN_MASK))
 		return 0;
 	tp = tcp_of(sk, btf);
 	if (!tp)
 		return 0;
-	if (now == TCP_ESTABLISHED)
-		established(sk, tp, old, btf);
-	else if (now == TCP_CLOSE)
-		closed(sk, tp, old, btf, exact, place);
-	else
-		left(sk, tp, btf);
+	sk = sock_of(tp);
+	if (now == TCP_SYN_SENT) {
+		if (old == TCP_CLOSE)
+			dialled(sk, tp, btf, exact);
+		return 0;
+	}
+	if (now == TCP_CLOSE && old == TCP_SYN_SENT) {
+		entry = bpf_map_lookup_elem(&sockets, &id);
+		if (!entry) {
+			struct entry spare = {};
+
+			key_of(&spare.key, sk, tp, cgroup_of_socket(sk, btf), false, btf);
+			failed(sk, tp, &spare, btf);
+		}
+	} else {
+		if (now != TCP_ESTABLISHED && !is_open(old))
+			return 0;
+		entry = entry_of(sk, tp, old, now == TCP_ESTABLISHED ? OPENING : now == TCP_CLOSE ? END : USE, btf,
+				 exact);
+	}
+	if (!entry || now == TCP_ESTABLISHED)
+		return 0;
+	if (now == TCP_CLOSE) {
+		int error = GET(sk, sk_err);
+
+		/* tcp_reset() in net/ipv4/tcp_input.c says so right before. */
+		if (old != TCP_SYN_SENT)
+			reset = error == 104 || (error == 32 && old == TCP_CLOSE_WAIT);
+		finish(sk, tp, entry, reset, btf, exact);
+	} else {
+		left(sk, tp, entry, btf, exact);
+	}
 	return 0;
 }

@@ -156,13 +156,18 @@ static __always_inline struct totals *totals_of(const struct key *key, __u8 *rou
 	return folded(key);
 }
 
-static __always_inline __u32 bucket_of(__u32 us)
+/* Without a branch: each would be followed by the verifier, and by all that comes after it. */
+static __always_inline __u32 bucket_of(__u64 us)
 {
 	__u32 bucket = 0;
 
 #pragma unroll
-	for (int i = 0; i < BOUNDS; i++)
-		bucket += us > bounds_us[i];
+	for (int i = 0; i < BOUNDS; i++) {
+		__u64 below = bounds_us[i] - us;
+
+		barrier_var(below);
+		bucket += below >> 63;
+	}
 	return bucket;
 }
 

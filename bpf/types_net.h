@@ -47,6 +47,10 @@ typedef struct {
 	struct net *net;
 } possible_net_t;
 
+typedef struct {
+	atomic_t refs;
+} refcount_t;
+
 struct in6_addr {
 	union {
 		__be32 u6_addr32[4];
@@ -62,6 +66,7 @@ struct sock_common {
 	volatile unsigned char skc_state;
 	unsigned char skc_ipv6only : 1;
 	possible_net_t skc_net;
+	refcount_t skc_refcnt;
 	unsigned long skc_flags;
 	struct in6_addr skc_v6_daddr;
 	struct in6_addr skc_v6_rcv_saddr;
@@ -114,6 +119,7 @@ struct tcp_sock {
 	__u32 snd_una;
 	__u32 write_seq;
 	__u32 total_retrans;
+	__u32 delivered;
 	__u32 srtt_us;
 	struct minmax rtt_min;
 };
@@ -130,6 +136,15 @@ struct bpf_iter__task_file {
 	struct task_struct *task;
 	__u32 fd;
 	struct file *file;
+};
+
+struct bpf_map;
+
+struct bpf_iter__bpf_map_elem {
+	struct bpf_iter_meta *meta;
+	struct bpf_map *map;
+	void *key;
+	void *value;
 };
 
 /* include/trace/events/sock.h */

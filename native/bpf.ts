@@ -6,6 +6,8 @@ import { type BpfError, type BpfObject, type BpfOptions, loadBpf } from './index
 export type BpfWishes<Group extends string> = {
   /** For each task its programs, the preferred one first: `{ exits: ['tp_btf_exit', 'raw_tp_exit'] }`. One of them runs. */
   readonly groups: Readonly<Record<Group, readonly string[]>>
+  /** For iterators over the entries of a map: which, by program. */
+  readonly over?: Readonly<Record<string, string>>
 } & Omit<BpfOptions, 'programs'>
 
 /** A program that this kernel did not take, and why. */
@@ -26,10 +28,10 @@ export type Loaded<Group extends string> = {
  */
 export function loadWhatWorks<const Group extends string>(
   object: Uint8Array,
-  { groups, ...rest }: BpfWishes<Group>,
+  { groups, over = {}, ...rest }: BpfWishes<Group>,
 ): Loaded<Group> {
   const names = Object.keys(groups) as Group[]
-  const start = (programs: readonly string[]) => tryToStart(object, { ...rest, programs })
+  const start = (programs: readonly string[]) => tryToStart(object, { ...rest, programs }, over)
   const choose = (pick: (alternatives: readonly string[]) => string | undefined) =>
     Object.fromEntries(names.map((group) => [group, pick(groups[group])])) as Record<Group, string | undefined>
 
@@ -71,11 +73,15 @@ export function refusalText(refused: readonly Refusal[]): string {
 const running = (chosen: Readonly<Record<string, string | undefined>>): string[] =>
   Object.values(chosen).filter((program) => program !== undefined)
 
-function tryToStart(object: Uint8Array, options: BpfOptions): { object: BpfObject } | { error: BpfError } {
+function tryToStart(
+  object: Uint8Array,
+  options: BpfOptions,
+  over: Readonly<Record<string, string>>,
+): { object: BpfObject } | { error: BpfError } {
   let loaded: BpfObject | undefined
   try {
     loaded = loadBpf(object, options)
-    for (const program of options.programs) loaded.attach(program)
+    for (const program of options.programs) loaded.attach(program, over[program])
     return { object: loaded }
   } catch (error) {
     loaded?.close()

@@ -12,6 +12,7 @@
 namespace {
 
 constexpr size_t kBatchBytes = 512 * 1024;  // read per system call; more gains nothing
+constexpr size_t kGatheredAtOnce = 256 * 1024;
 constexpr size_t kLeastBatch = 64;          // entries: a bucket of the hash must fit, or we start with a refusal
 
 bool HasValuePerCpu(const bpf_map* map) {
@@ -121,6 +122,33 @@ int Ring::Take(void* self, void* record, size_t size) {
 }
 
 Bytes Ring::Drain(size_t max_bytes) {
+  if (!gatherer_) return Consume(max_bytes);
+  const std::lock_guard lock(gatherer_->mutex());
+  gatherer_->Read();
+  if (gathered_.empty()) return Consume(max_bytes);
+  Bytes first = std::move(gathered_.front());
+  gathered_.pop_front();
+  gathered_bytes_ -= first.size();
+  return first;
+}
+
+bool Ring::Gather(size_t most_bytes) {
+  while (gathered_bytes_ < most_bytes) {
+    Bytes part = Consume(kGatheredAtOnce);
+    if (part.empty()) break;
+    gathered_bytes_ += part.size();
+    gathered_.push_back(std::move(part));
+  }
+  return !gathered_.empty();
+}
+
+Descriptor Ring::Follow(std::chrono::milliseconds pause, size_t most_bytes) {
+  const int fd = ring_buffer__epoll_fd(ring_.get());
+  gatherer_ = std::make_unique<Gatherer>(fd, pause, [this, most_bytes] { return Gather(most_bytes); });
+  return gatherer_->TakeNotices();
+}
+
+Bytes Ring::Consume(size_t max_bytes) {
   max_bytes_ = max_bytes;
   taken_ = std::exchange(kept_, {});
   if (taken_.size() < max_bytes) {

@@ -81,6 +81,7 @@ Napi::Function BpfObject::Define(Napi::Env env) {
                          InstanceMethod<&BpfObject::Update>("update"),
                          InstanceMethod<&BpfObject::Remove>("remove"),
                          InstanceMethod<&BpfObject::Drain>("drain"),
+                         InstanceMethod<&BpfObject::Follow>("follow"),
                          InstanceMethod<&BpfObject::Memory>("memory"),
                          InstanceMethod<&BpfObject::PassedOver>("passedOver"),
                          InstanceMethod<&BpfObject::Close>("close"),
@@ -110,7 +111,8 @@ BpfObject::BpfObject(const Napi::CallbackInfo& info) : ObjectWrap(info) {
 Napi::Value BpfObject::Attach(const Napi::CallbackInfo& info) {
   return Guarded(info, [&] {
     const std::string name = StringArgument(info, 0, "program");
-    LinkOf(FindProgram(info.Env(), name), name);
+    const bpf_map* map = info[1].IsUndefined() ? nullptr : FindMap(info.Env(), StringArgument(info, 1, "map"));
+    LinkOf(FindProgram(info.Env(), name), name, map);
     return info.Env().Undefined();
   });
 }
@@ -197,10 +199,17 @@ Napi::Value BpfObject::Drain(const Napi::CallbackInfo& info) {
   return Guarded(info, [&] {
     const std::string name = StringArgument(info, 0, "ring");
     const uint32_t max_bytes = SizeArgument(info, 1, "maxBytes");
-    const bpf_map* map = FindMap(info.Env(), name);
-    std::unique_ptr<Ring>& ring = rings_[name];
-    if (!ring) ring = std::make_unique<Ring>(map, name);
-    return ToBuffer(info.Env(), ring->Drain(max_bytes));
+    return ToBuffer(info.Env(), RingOf(FindMap(info.Env(), name), name).Drain(max_bytes));
+  });
+}
+
+Napi::Value BpfObject::Follow(const Napi::CallbackInfo& info) {
+  return Guarded(info, [&] {
+    const std::string name = StringArgument(info, 0, "ring");
+    const std::chrono::milliseconds pause(SizeArgument(info, 1, "pauseMs"));
+    const uint32_t most_bytes = SizeArgument(info, 2, "mostBytes");
+    Descriptor notices = RingOf(FindMap(info.Env(), name), name).Follow(pause, most_bytes);
+    return Napi::Number::New(info.Env(), notices.release());
   });
 }
 
@@ -257,11 +266,23 @@ bpf_map* BpfObject::FindMap(Napi::Env env, const std::string& name) const {
   return map;
 }
 
-const bpf_link* BpfObject::LinkOf(const bpf_program* program, const std::string& name) {
+Ring& BpfObject::RingOf(const bpf_map* map, const std::string& name) {
+  std::unique_ptr<Ring>& ring = rings_[name];
+  if (!ring) ring = std::make_unique<Ring>(map, name);
+  return *ring;
+}
+
+const bpf_link* BpfObject::LinkOf(const bpf_program* program, const std::string& name, const bpf_map* map) {
   Link& link = links_[name];
   if (!link) {
     const LibbpfLog log;
-    link.reset(bpf_program__attach(program));
+    bpf_iter_link_info over{};
+    over.map.map_fd = map == nullptr ? 0 : static_cast<uint32_t>(bpf_map__fd(map));
+    bpf_iter_attach_opts options{};
+    options.sz = sizeof options;
+    options.link_info = &over;
+    options.link_info_len = sizeof over;
+    link.reset(map == nullptr ? bpf_program__attach(program) : bpf_program__attach_iter(program, &options));
     if (!link) throw SystemError{errno, "bpf", "attach the BPF program " + name, log.LastLines()};
   }
   return link.get();

@@ -32,6 +32,7 @@ class BpfObject : public Napi::ObjectWrap<BpfObject> {
   Napi::Value Update(const Napi::CallbackInfo& info);
   Napi::Value Remove(const Napi::CallbackInfo& info);
   Napi::Value Drain(const Napi::CallbackInfo& info);
+  Napi::Value Follow(const Napi::CallbackInfo& info);
   Napi::Value Memory(const Napi::CallbackInfo& info);
   Napi::Value PassedOver(const Napi::CallbackInfo& info);
   Napi::Value Close(const Napi::CallbackInfo& info);
@@ -39,7 +40,9 @@ class BpfObject : public Napi::ObjectWrap<BpfObject> {
   void RequireOpen(Napi::Env env) const;
   bpf_program* FindProgram(Napi::Env env, const std::string& name) const;
   bpf_map* FindMap(Napi::Env env, const std::string& name) const;
-  const bpf_link* LinkOf(const bpf_program* program, const std::string& name);
+  Ring& RingOf(const bpf_map* map, const std::string& name);
+  // `map`: for an iterator over the entries of one.
+  const bpf_link* LinkOf(const bpf_program* program, const std::string& name, const bpf_map* map = nullptr);
 
   // Freed from the last to the first: what hangs on the object goes before it.
   std::unique_ptr<bpf_object, Freed> object_;

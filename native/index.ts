@@ -35,8 +35,11 @@ export type MapContent = {
 
 /** A loaded BPF object. It is also closed when it is collected, and when its thread ends. */
 export type BpfObject = {
-  /** Attaches a tp_btf, raw_tp, tp or iterator program. Attached already: nothing happens. */
-  attach(program: string): void
+  /**
+   * Attaches a tp_btf, raw_tp, tp or iterator program; one over the entries of a map (`iter/bpf_map_elem`) to that map
+   * of the object. Attached already: nothing happens.
+   */
+  attach(program: string, map?: string): void
   /** Runs an iterator over everything there is, and returns what it wrote with bpf_seq_write. */
   iterate(program: string): Buffer
   /**
@@ -53,6 +56,13 @@ export type BpfObject = {
    * padded. A record larger than `maxBytes` comes alone. Call again while the answer is not empty.
    */
   drain(ring: string, maxBytes: number): Buffer
+  /**
+   * From now on a thread takes the ring's records in, `pauseMs` after the first has come, and keeps `mostBytes` of them
+   * until they are drained; what is above stays in the ring. While nothing comes it sleeps. Returns the reading end of
+   * a pipe, for the caller to close: a byte comes when there is something to drain, and the next one only after that.
+   * The program must submit with flags 0, which wakes the thread for the first record alone.
+   */
+  follow(ring: string, pauseMs: number, mostBytes: number): number
   /** Kernel memory of all maps in bytes, as fdinfo's memlock tells. */
   memory(): number
   /**
@@ -167,6 +177,11 @@ export type Netlink = {
   next(maxBytes: number): Buffer
   /** What the groups have said since the last call, at most about 16 MiB. Never waits. */
   drain(): Heard
+  /**
+   * From now on a thread takes in what the groups say, `pauseMs` after the first has come, 16 MiB at most. As with
+   * BpfObject.follow it sleeps while nothing comes, and a byte in the pipe that is returned says when to drain.
+   */
+  follow(pauseMs: number): number
   /** Safe to call twice; everything else throws afterwards. */
   close(): void
 }

@@ -24,6 +24,8 @@ class Socket {
   // `doing` completes "cannot …" in errors.
   Socket(int protocol, const std::string& doing);
 
+  int fd() const { return fd_.get(); }
+
   void Send(View requests, const std::string& doing) const;
 
   enum class Received { kNothing, kDatagrams, kOverflow };

@@ -20,7 +20,7 @@ namespace {
 
 constexpr size_t kAsked = 32;                      // per send: their answers stay far below a socket's default buffer
 constexpr size_t kMostAnswered = 512 * 1024 * 1024;  // by one ask()
-constexpr size_t kMostDrained = 16 * 1024 * 1024;  // per call, so that a storm cannot keep us for ever
+constexpr size_t kMostDrained = 16 * 1024 * 1024;  // not taken yet, so that a storm cannot keep us for ever
 constexpr const char* kAsking = "ask the kernel over netlink";
 constexpr const char* kListening = "listen to the kernel over netlink";
 
@@ -126,6 +126,7 @@ Napi::Function NetlinkConnection::Define(Napi::Env env) {
                          InstanceMethod<&NetlinkConnection::Begin>("begin"),
                          InstanceMethod<&NetlinkConnection::Next>("next"),
                          InstanceMethod<&NetlinkConnection::Drain>("drain"),
+                         InstanceMethod<&NetlinkConnection::Follow>("follow"),
                          InstanceMethod<&NetlinkConnection::Close>("close"),
                      });
 }
@@ -202,30 +203,50 @@ Napi::Value NetlinkConnection::Next(const Napi::CallbackInfo& info) {
 }
 
 // For each datagram: i32 id of the namespace that it comes from (-1: the socket's own), u32 length, then the datagram.
+void NetlinkConnection::Gather() {
+  while (heard_.size() < kMostDrained) {
+    const Received received = socket_->Receive(kListening, [&](View datagram, std::optional<int> id) {
+      AppendNumber(heard_, static_cast<uint32_t>(id.value_or(-1)));
+      AppendNumber(heard_, static_cast<uint32_t>(datagram.size()));
+      Append(heard_, datagram);
+    });
+    if (received == Received::kNothing) break;
+    if (received == Received::kOverflow) overflows_++;
+  }
+}
+
 Napi::Value NetlinkConnection::Drain(const Napi::CallbackInfo& info) {
   return Guarded(info, [&] {
-    netlink::Socket& socket = RequireOpen(info.Env());
-    Bytes messages;
-    uint32_t overflows = 0;
-    while (messages.size() < kMostDrained) {
-      const Received received = socket.Receive(kListening, [&](View datagram, std::optional<int> id) {
-        AppendNumber(messages, static_cast<uint32_t>(id.value_or(-1)));
-        AppendNumber(messages, static_cast<uint32_t>(datagram.size()));
-        Append(messages, datagram);
-      });
-      if (received == Received::kNothing) break;
-      if (received == Received::kOverflow) overflows++;
+    RequireOpen(info.Env());
+    std::unique_lock<std::mutex> lock;
+    if (gatherer_) {
+      lock = std::unique_lock(gatherer_->mutex());
+      gatherer_->Read();
     }
-    const uint32_t lost = socket.Dropped();
+    Gather();
+    const uint32_t lost = socket_->Dropped();
     Napi::Object result = Napi::Object::New(info.Env());
-    result.Set("datagrams", ToBuffer(info.Env(), messages));
-    result.Set("overflows", overflows);
+    result.Set("datagrams", ToBuffer(info.Env(), std::exchange(heard_, {})));
+    result.Set("overflows", std::exchange(overflows_, 0));
     result.Set("lost", lost - std::exchange(told_lost_, lost));
     return result;
   });
 }
 
+Napi::Value NetlinkConnection::Follow(const Napi::CallbackInfo& info) {
+  return Guarded(info, [&] {
+    const std::chrono::milliseconds pause(SizeArgument(info, 0, "pauseMs"));
+    const netlink::Socket& socket = RequireOpen(info.Env());
+    gatherer_ = std::make_unique<Gatherer>(socket.fd(), pause, [this] {
+      Gather();
+      return !heard_.empty() || overflows_ > 0;
+    });
+    return Napi::Number::New(info.Env(), gatherer_->TakeNotices().release());
+  });
+}
+
 Napi::Value NetlinkConnection::Close(const Napi::CallbackInfo& info) {
+  gatherer_.reset();
   socket_.reset();
   return info.Env().Undefined();
 }

@@ -59,7 +59,11 @@ export function openBpfDelays({ layout, history, maxCgroups }: Options): DelaySo
       const totals = decodeTotals(object.readMap('totals'), pass)
       next()
       const { counted, refused, noStorage } = counters
-      return { totals, counted, losses: { map_full: refused, no_memory_for_task: noStorage } }
+      return {
+        totals,
+        counted,
+        losses: { map_full: refused, no_memory_for_task: noStorage, passed_over: object.passedOver(ends) },
+      }
     },
     forget(cgroups) {
       if (cgroups.length > 0) object.remove('totals', cgroupKeys(cgroups))

@@ -15,7 +15,7 @@ export type Births = {
   drain(): void
   /** By id of the control group: processes that the kernel killed for memory, as of the last drain. */
   oomKills(): ReadonlyMap<number, number>
-  /** Records that did not fit into the ring, or were not what we know. */
+  /** Records that did not fit into the ring, or were not what we know, and events that the kernel did not tell. */
   readonly lost: number
   stop(): void
 }
@@ -39,7 +39,7 @@ export async function openBirths(layout: CgroupLayout, tree: CgroupTree, log: Lo
       object?.close()
       throw refused[0]?.error ?? new Error('no program was accepted')
     }
-    return follow(object, tree, programs.victims !== undefined)
+    return follow(object, tree, programs)
   } catch (error) {
     // No loss by itself: a control group that lives for milliseconds stays without a name.
     log.debug('control groups are watched without BPF', { reason: (error as Error).message })
@@ -47,7 +47,9 @@ export async function openBirths(layout: CgroupLayout, tree: CgroupTree, log: Lo
   }
 }
 
-function follow(ring: BpfObject, tree: CgroupTree, countsVictims: boolean): Births {
+type Programs = Readonly<Record<'made' | 'removed' | 'victims', string | undefined>>
+
+function follow(ring: BpfObject, tree: CgroupTree, programs: Programs): Births {
   let damaged = 0
   let victims: ReadonlyMap<number, number> = new Map()
 
@@ -63,7 +65,7 @@ function follow(ring: BpfObject, tree: CgroupTree, countsVictims: boolean): Birt
       }
       bytes = ring.drain('cgroup_events', AT_A_TIME)
     }
-    if (countsVictims) victims = readVictims()
+    if (programs.victims !== undefined) victims = readVictims()
   }
 
   /** Entries of control groups that nobody remembers go. */
@@ -85,7 +87,9 @@ function follow(ring: BpfObject, tree: CgroupTree, countsVictims: boolean): Birt
     drain,
     oomKills: () => victims,
     get lost() {
-      return damaged + Number(ring.lookup('lost', new Uint8Array(4))?.readBigUInt64LE() ?? 0n)
+      const running = Object.values(programs).filter((program) => program !== undefined)
+      const passedOver = running.reduce((sum, program) => sum + ring.passedOver(program), 0)
+      return damaged + passedOver + Number(ring.lookup('lost', new Uint8Array(4))?.readBigUInt64LE() ?? 0n)
     },
     stop() {
       clearInterval(draining)

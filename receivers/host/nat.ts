@@ -1,6 +1,7 @@
 // Where a connection really goes: what was dialled is followed through the address translation of the socket's own
 // network namespace and then of the host's, by conntrack. Tuples are compared, not status bits: IPVS sets none.
 import { type Netlink, type NetlinkOptions, openNetlink } from '../../native/index.ts'
+import { onNotice } from '../../native/notices.ts'
 import { type Capability, hasCapability } from '../capabilities.ts'
 import type { Logger } from '../receiver.ts'
 import { isLoopback, unmapped } from './address.ts'
@@ -56,8 +57,10 @@ export type Heard = {
 export type Nat = {
   /** Follows each connection, in the order they were dialled. Asking costs about 5 µs each; the more at once, the cheaper. */
   resolve(connections: readonly Connection[]): Resolution[]
-  /** New connections that were translated since the last call. Call it several times a second. */
+  /** New connections that were translated since the last call. Call it when `onHeard` says so, and now and then. */
   heard(): Heard
+  /** Calls `take` soon after there were new ones, at most ten times a second. Until `stop`; one caller. */
+  onHeard(take: () => void): void
   /** Whether new connections are heard of: of the host's namespace, and of those that have an id there. */
   readonly hears: 'all' | 'host' | 'none'
   /** Since the start. For own telemetry. */
@@ -65,6 +68,8 @@ export type Nat = {
   stop(): void
 }
 
+/** So many new connections are taken in at once. */
+const PAUSE_MS = 100
 /** Connections of one tuple that are told apart between two calls. Where there were more, none is answered by what was heard. */
 const SAME_TUPLE = 64
 /** A storm of 18 000 connections a second was heard in full with this (kernel's default: 208 KiB). */
@@ -72,8 +77,10 @@ const BUFFER_BYTES = 8 * 1024 * 1024
 /** So long what was given to a connection is kept, for whoever asks about it again. */
 const KEPT_MS = 1000
 /** Between two calls of heard(). */
-const MOST_PENDING = 16_384
+const MOST_PENDING = 65_536
 const REMEMBERED = 16_384
+const MOST_REMEMBERED = 65_536
+const NEEDED_MS = 5000
 /** So long a namespace that tracks nothing is not asked again. One that would be heard of is asked again when it is. */
 const UNTRACKED_MS = 2_000
 const UNTRACKED_AND_HEARD_MS = 30_000
@@ -96,6 +103,7 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
   const untrackedUntilMs = new Map<number, number>()
   let pending: Translation[] = []
   let lost = false
+  let stopFollowing = () => {}
   const counts = { asked: 0, saved: 0, lostEvents: 0, overflows: 0 }
   const stopForgetting = namespaces.onEnd((netns) => untrackedUntilMs.delete(netns))
 
@@ -160,7 +168,16 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
     const actuals = recent.get(key)?.filter(({ ofMs }) => ofMs === undefined || ofMs > atMs - KEPT_MS) ?? []
     recent.delete(key)
     recent.set(key, actuals.length < SAME_TUPLE ? [...actuals, { tuple: onwards(entry), atMs, ofMs: undefined }] : [])
-    if (recent.size > REMEMBERED) for (const oldest of recent.keys()) return void recent.delete(oldest)
+    forgetOldest(atMs)
+  }
+
+  /** After a stall much is heard at once, and each connection of it is still to be asked about. */
+  function forgetOldest(nowMs: number): void {
+    for (const [key, heard] of recent) {
+      const isNeeded = nowMs - (heard.at(-1)?.atMs ?? 0) < NEEDED_MS && recent.size <= MOST_REMEMBERED
+      if (recent.size <= REMEMBERED || isNeeded) return
+      recent.delete(key)
+    }
   }
 
   /**
@@ -288,10 +305,14 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
       lost = false
       return heard
     },
+    onHeard(take) {
+      if (listening !== undefined) stopFollowing = onNotice(listening.netlink.follow(PAUSE_MS), take)
+    },
     hears: listening === undefined ? 'none' : listening.all ? 'all' : 'host',
     counts: () => ({ ...counts }),
     stop() {
       stopForgetting()
+      stopFollowing()
       inHost?.close()
       listening?.netlink.close()
       ids?.close()

@@ -14,8 +14,10 @@ export type Resolver = {
     isAsked: (connection: Connection) => boolean,
     counting: Counting,
   ): Answer[]
-  /** Takes in what was heard of new translations, and doubts what was learnt long ago. Several times a second. */
+  /** Takes in what was heard of new translations, and doubts what was learnt long ago. */
   follow(counting: Counting): void
+  /** Calls `follow` when there are new translations. */
+  onHeard(follow: () => void): void
   losses(): Readonly<Record<string, number>>
 }
 
@@ -121,6 +123,7 @@ export function createResolver(nat: Nat, namespaces: Pick<Namespaces, 'has' | 's
         forget(key, counting)
       }
     },
+    onHeard: (follow) => nat.onHeard(follow),
     losses: () => ({ ...losses, translations_not_heard: nat.counts().lostEvents }),
   }
 }

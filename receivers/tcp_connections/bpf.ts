@@ -2,17 +2,34 @@
 import { readFileSync } from 'node:fs'
 import { type Loaded, loadWhatWorks, refusalText } from '../../native/bpf.ts'
 import type { MapContent } from '../../native/index.ts'
+import { onNotice } from '../../native/notices.ts'
 import { bpfPath } from '../../native/paths.ts'
 import { canonicalTree } from '../host/canonical_tree.ts'
 import type { CgroupLayout } from '../host/host.ts'
 import { KEY_SIZE, VALUE_SIZE } from './totals.ts'
 
+/** Conntrack forgets what was reset after 10 s; asked within 100 ms none of 40 000 was missed. */
+export const PAUSE_MS = 100
 const ONLY_KEY = new Uint8Array(4)
 const AT_A_TIME = 1 << 20
-const COUNTERS = ['no_room_for_socket', 'folded', 'ring_full', 'lost', 'direction_unclear'] as const
+/** Three seconds of 45 000 connections each. */
+const MOST_KEPT = 32 << 20
+const COUNTERS = [
+  'no_room_for_socket',
+  'folded',
+  'ring_full',
+  'lost',
+  'direction_unclear',
+  'opening_unseen',
+  'end_unseen',
+  'end_lost',
+] as const
 
-/** `passed_over`: events that the last program did not see, and only it can say that nobody did: so many at most. */
-export type Losses = Readonly<Record<(typeof COUNTERS)[number] | 'passed_over', number>>
+/**
+ * `passed_over`: events that the kernel did not tell, because the program was under way on that CPU. What they were about
+ * is counted later, as `opening_unseen` or `end_unseen`. `reset_passed_over`: connections that we reset, uncounted.
+ */
+export type Losses = Readonly<Record<(typeof COUNTERS)[number] | 'passed_over' | 'reset_passed_over', number>>
 
 export type Counting = {
   /** Whether living sockets can be looked at: their bytes, those that were there before us, and who listens. */
@@ -27,6 +44,8 @@ export type Counting = {
   total(key: Uint8Array): Buffer | undefined
   /** What is told one by one, since the last call. */
   drain(): Buffer
+  /** Calls `take`, soon after something was told. What is told meanwhile is kept, however long JavaScript stands still. */
+  follow(take: () => void): void
   /** Destinations (struct destination) that nobody translates. */
   setDirect(destination: Uint8Array, isDirect: boolean): void
   forget(keys: readonly Uint8Array[]): void
@@ -50,24 +69,23 @@ export type CountingOptions = {
   readonly mapEntries?: Readonly<Record<string, number>>
 }
 
-type Programs = Loaded<'states' | 'second' | 'last' | 'received' | 'sent' | 'pass'>
+type Programs = Loaded<'states' | 'freed' | 'sent' | 'pass' | 'sockets'>
 
 /** Counting begins at once. Throws with a remedy when this kernel takes no program that sees connections. */
 export function openCounting({ layout, resolve, maxDestinations, mapEntries }: CountingOptions): Counting {
   const { object, programs, refused }: Programs = loadWhatWorks(readFileSync(bpfPath('tcp_connections')), {
     groups: {
       states: ['on_state_btf', 'on_state_alone', 'on_state_raw', 'on_state_tp'],
-      // After it, in this order: each does what the kernel passed over those before it for.
-      second: ['on_state_second'],
-      last: ['on_state_last'],
-      received: ['on_reset_received_btf', 'on_reset_received_raw'],
+      freed: ['on_freed_btf', 'on_freed_alone', 'on_freed_raw'],
       sent: ['on_reset_sent_btf', 'on_reset_sent_raw'],
       pass: ['pass_over_files'],
+      sockets: ['pass_over_sockets'],
     },
+    over: { pass_over_sockets: 'sockets' },
     constants: { canonical_tree: canonicalTree(layout), resolve: resolve ? 1 : 0, max_destinations: maxDestinations },
     ...(mapEntries !== undefined && { mapEntries }),
   })
-  const { states, last, pass: iterator, received, sent } = programs
+  const { states, freed, pass: iterator, sockets, sent } = programs
   if (object === undefined || states === undefined) {
     object?.close()
     throw new Error(
@@ -77,6 +95,7 @@ export function openCounting({ layout, resolve, maxDestinations, mapEntries }: C
   // Places for what does not fit must be there before the map can be full.
   for (const kind of [3, 5]) object.update('totals', foldedKey(kind), Buffer.alloc(VALUE_SIZE))
   let number = 1
+  let stopFollowing = () => {}
   countPass()
 
   function countPass(): void {
@@ -98,12 +117,13 @@ export function openCounting({ layout, resolve, maxDestinations, mapEntries }: C
 
   return {
     passes: iterator !== undefined,
-    resets: received !== undefined && sent !== undefined,
+    resets: sent !== undefined,
     variant: states,
     pass() {
       if (iterator === undefined) return Buffer.alloc(0)
       number++
       countPass()
+      if (sockets !== undefined) object.iterate(sockets)
       return object.iterate(iterator)
     },
     get passNumber() {
@@ -118,6 +138,9 @@ export function openCounting({ layout, resolve, maxDestinations, mapEntries }: C
         bytes = object.drain('records', AT_A_TIME)
       }
       return parts.length === 1 ? (parts[0] as Buffer) : Buffer.concat(parts)
+    },
+    follow(take) {
+      stopFollowing = onNotice(object.follow('records', PAUSE_MS, MOST_KEPT), take)
     },
     setDirect(destination, isDirect) {
       if (isDirect) object.update('direct', destination, DIRECT)
@@ -148,10 +171,18 @@ export function openCounting({ layout, resolve, maxDestinations, mapEntries }: C
       const value = object.lookup('counters', ONLY_KEY)
       const at = (i: number) => Number(value?.readBigUInt64LE(i * 8) ?? 0n)
       const counted = Object.fromEntries(COUNTERS.map((name, i) => [name, at(i)])) as Losses
-      return { ...counted, passed_over: object.passedOver(last ?? states) }
+      const missedBy = (program: string | undefined) => (program === undefined ? 0 : object.passedOver(program))
+      return {
+        ...counted,
+        passed_over: missedBy(states) + missedBy(freed),
+        reset_passed_over: missedBy(sent),
+      }
     },
     memoryBytes: () => object.memory(),
-    close: () => object.close(),
+    close() {
+      stopFollowing()
+      object.close()
+    },
   }
 }
 

@@ -37,8 +37,12 @@ type Known = {
 export type Connections = {
   /** In the kernel's order. `answers` are of the same length. */
   told(connections: readonly Connection[], answers: readonly Answer[]): void
-  /** What a pass found alive. `closed`: sockets whose end was told while it ran. */
-  lives(connections: readonly Connection[], answers: readonly Answer[], closed: ReadonlySet<string>): void
+  /** From here on what lives is of a new pass. */
+  beginPass(): void
+  /** One that the pass found alive, and whose end was not told while it ran. */
+  lives(connection: Connection, answer: Answer): void
+  /** Whether this pass has brought it: there may be several descriptors of one socket. */
+  isSeen(socket: string): boolean
   isKnown(socket: string): boolean
   /** Ends those that a pass did not see. Only after an end was lost: some sockets are held by no process. */
   endUnseen(): void
@@ -108,6 +112,13 @@ export function createConnections(host: Host, flows: Flows): Connections {
     if (told.retransmits > 0) add(flow, RETRANSMITS, told.retransmits)
   }
 
+  /** Of one that waits for its control group nothing is known here, and nothing will be. */
+  function endLost(told: Connection): void {
+    const connection = known.get(told.socket)
+    if (connection !== undefined) settle(connection, told, true)
+    known.delete(told.socket)
+  }
+
   function take(told: Connection, answer: Answer): void {
     if (told.event === 'failed') fail(told, answer)
     else if (told.event === 'opened') known.set(told.socket, open(told, answer))
@@ -137,27 +148,29 @@ export function createConnections(host: Host, flows: Flows): Connections {
       if (waiting.length > 0) takeWaiting()
       for (const [i, told] of connections.entries()) {
         const answer = answers[i] ?? UNKNOWN
-        if (host.cgroup(told.cgroup) !== undefined) take(told, answer)
+        if (told.event === 'end_lost') endLost(told)
+        else if (host.cgroup(told.cgroup) !== undefined) take(told, answer)
         else if (waiting.length < MOST_WAITING) waiting.push({ told, answer, sinceMs: performance.now() })
         else unattributed++
       }
     },
-    lives(connections, answers, closed) {
+    beginPass() {
       pass++
-      for (const [i, told] of connections.entries()) {
-        let connection = known.get(told.socket)
-        if (connection === undefined) {
-          // One whose control group is not known yet is seen again by the next pass.
-          if (closed.has(told.socket) || host.cgroup(told.cgroup) === undefined) continue
-          connection = open(told, answers[i] ?? UNKNOWN)
-          known.set(told.socket, connection)
-        }
-        // The socket's memory may have become another connection's meanwhile.
-        if (connection.localPort !== told.localPort || connection.dialledNs !== told.dialledNs) continue
-        connection.pass = pass
-        settle(connection, told, false)
-      }
     },
+    lives(told, answer) {
+      let connection = known.get(told.socket)
+      if (connection === undefined) {
+        // One whose control group is not known yet is seen again by the next pass.
+        if (host.cgroup(told.cgroup) === undefined) return
+        connection = open(told, answer)
+        known.set(told.socket, connection)
+      }
+      // The socket's memory may have become another connection's meanwhile.
+      if (connection.localPort !== told.localPort || connection.dialledNs !== told.dialledNs) return
+      connection.pass = pass
+      settle(connection, told, false)
+    },
+    isSeen: (socket) => known.get(socket)?.pass === pass,
     isKnown: (socket) => known.has(socket),
     endUnseen() {
       for (const [socket, connection] of known) if (connection.pass < pass - 1) known.delete(socket)

@@ -2,7 +2,7 @@
 import type { Host } from '../host/host.ts'
 import type { Resolver } from './answers.ts'
 import { type CountingOptions, openCounting } from './bpf.ts'
-import { createConnections } from './connections.ts'
+import { createConnections, UNKNOWN } from './connections.ts'
 import type { Flows } from './flows.ts'
 import { createHolders } from './holders.ts'
 import { createKernelSums } from './kernel_sums.ts'
@@ -10,8 +10,10 @@ import type { Listening } from './listens.ts'
 import { type Connection, decodePass, decodeRing, RECORD_SIZE } from './records.ts'
 import type { Source } from './source.ts'
 
-/** Conntrack forgets what was reset after 10 s; asked within 100 ms none of 40 000 was missed. */
-const DRAIN_EVERY_MS = 100
+/** Of those that were there before us. */
+const ASKED_AT_ONCE = 4096
+/** What was learnt about destinations is doubted after a while, also when nothing comes. */
+const DOUBT_EVERY_MS = 5000
 
 type Options = {
   readonly host: Host
@@ -32,7 +34,11 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
   let damaged = 0
   let ringFull = 0
   let doubtfulPasses = 0
-  const draining = resolver && setInterval(drain, DRAIN_EVERY_MS).unref()
+  const doubting = resolver && setInterval(() => resolver.follow(counting), DOUBT_EVERY_MS).unref()
+  if (resolver !== undefined) {
+    counting.follow(drain)
+    resolver.onHeard(() => resolver.follow(counting))
+  }
 
   /** Sockets whose end was told. */
   function drain(): Set<string> {
@@ -44,21 +50,32 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
     // What is known already, or will be in a moment, keeps its answer.
     const opened = new Set(told.filter(({ event }) => event === 'opened').map(({ socket }) => socket))
     const isAsked = ({ event, socket }: Connection) =>
-      event !== 'closed' || (!connections.isKnown(socket) && !opened.has(socket))
+      event !== 'end_lost' && (event !== 'closed' || (!connections.isKnown(socket) && !opened.has(socket)))
     const answers = resolver?.answers(told, isAsked, counting) ?? []
     connections.told(told, answers)
-    for (const { event, socket } of told) if (event === 'closed') closed.add(socket)
+    for (const { event, socket } of told) if (event === 'closed' || event === 'end_lost') closed.add(socket)
     return closed
   }
 
   function pass(): Listening[] {
     const bytes = counting.pass()
-    const found = [...decodePass(bytes)]
     const closed = drain()
-    // Each once, however many descriptors there are of it.
-    const living = [...new Map(found.filter(({ event }) => event === 'lives').map((one) => [one.socket, one])).values()]
-    const isAsked = ({ socket }: Connection) => !connections.isKnown(socket) && !closed.has(socket)
-    connections.lives(living, resolver?.answers(living, isAsked, counting) ?? [], closed)
+    const listeners: Connection[] = []
+    const strangers = new Map<string, Connection>()
+    connections.beginPass()
+    // One at a time: there may be tens of thousands, and nearly all are known.
+    for (const one of decodePass(bytes)) {
+      if (one.event === 'listens') listeners.push(one)
+      else if (one.event !== 'lives' || closed.has(one.socket)) continue
+      else if (!connections.isKnown(one.socket)) strangers.set(one.socket, one)
+      else if (!connections.isSeen(one.socket)) connections.lives(one, UNKNOWN)
+    }
+    const unknown = [...strangers.values()]
+    for (let at = 0; at < unknown.length; at += ASKED_AT_ONCE) {
+      const some = unknown.slice(at, at + ASKED_AT_ONCE)
+      const answers = resolver?.answers(some, () => true, counting) ?? []
+      for (const [i, one] of some.entries()) connections.lives(one, answers[i] ?? UNKNOWN)
+    }
     const lost = counting.losses().ring_full
     // What ended untold is missing in the passes that follow.
     if (lost > ringFull) doubtfulPasses = 3
@@ -67,7 +84,6 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
       connections.endUnseen()
     }
     ringFull = lost
-    const listeners = found.filter(({ event }) => event === 'listens')
     holders.seen(listeners)
     return listeners.map(listening)
   }
@@ -105,7 +121,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
       memoryBytes: counting.memoryBytes(),
     }),
     close() {
-      clearInterval(draining)
+      clearInterval(doubting)
       counting.close()
       lister.close()
     },

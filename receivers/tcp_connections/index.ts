@@ -1,5 +1,6 @@
 // Whom containers talk to over TCP, and who talks to them: counted in the kernel, where no connection is too short.
 import { existsSync } from 'node:fs'
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as z from 'zod/mini'
 import { hasCapability } from '../capabilities.ts'
 import { watchAddresses } from '../host/addresses.ts'
@@ -103,12 +104,14 @@ export default defineReceiver({
         }
         flows.forget(performance.now())
       },
-      stop() {
+      async stop() {
         stopProviding()
         stopTelemetry()
         source.close()
         nat.stop()
         addresses.close()
+        // What was closed is freed in the next turn of the loop.
+        await nextTurn()
       },
     }
   },

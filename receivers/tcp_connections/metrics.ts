@@ -9,7 +9,8 @@ export const metrics = {
   'container.net.tcp.successful_connects': {
     kind: 'counter',
     unit: '{connection}',
-    description: 'Connections that were dialled and established; also those that were there before the agent.',
+    description:
+      'Connections that were dialled and established; also those that were there before the agent (on Linux 5.8 to 5.11 these only when they end).',
     attributes: outbound,
   },
   'container.net.tcp.failed_connects': {
@@ -91,7 +92,8 @@ export const metrics = {
   'container.net.tcp.inbound.accepts': {
     kind: 'counter',
     unit: '{connection}',
-    description: 'Connections that clients established; also those that were there before the agent.',
+    description:
+      'Connections that clients established; also those that were there before the agent (on Linux 5.8 to 5.11 these only when they end).',
     attributes: inbound,
   },
   'container.net.tcp.inbound.active_connections': {

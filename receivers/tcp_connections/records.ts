@@ -3,10 +3,11 @@ import { FAILURES } from './totals.ts'
 
 export const RECORD_SIZE = 120
 
-const EVENTS = ['', 'opened', 'failed', 'closed', 'lives', 'listens'] as const
+const EVENTS = ['', 'opened', 'failed', 'closed', 'lives', 'listens', 'end_lost'] as const
 
 export type Connection = {
-  readonly event: 'opened' | 'failed' | 'closed' | 'lives' | 'listens'
+  /** `end_lost`: nobody saw it end; only its socket and its numbers are known. */
+  readonly event: 'opened' | 'failed' | 'closed' | 'lives' | 'listens' | 'end_lost'
   /** Names the socket as long as it lives. */
   readonly socket: string
   readonly cgroup: number

@@ -155,3 +155,28 @@ test('a failed connect names who refused, and a rule that comes later is followe
   const now = await receiver.collect()
   assert.deepEqual(now.answered('successful_connects', direct), { [direct]: 500, '10.77.2.3:8081': 301 })
 })
+
+test(
+  'while JavaScript stands still for three seconds, translated connections keep their back ends',
+  needs,
+  async (t) => {
+    const { client, counted, start } = await service(t, nftables)
+    client.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=1024 65535')
+    const receiver = await start()
+    const storm = connections(client, 'storm', SERVICE, 80, 24_000, 8000, 'rst', 10)
+    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000)
+    const [established = 0, , sent] = await storm
+    const destination = { destination: `${SERVICE}:80` }
+    const now = await receiver.collectUntil((seen) => seen.sum('active_connections', destination) === 0)
+    assert.equal(established, 24_000)
+    const [answered, truth] = [now.answered('successful_connects', `${SERVICE}:80`), counted()]
+    assert.deepEqual(Object.keys(answered).toSorted(), BACK_ENDS)
+    assert.equal(now.sum('successful_connects', destination), established)
+    // Some ports are used again during the stall, and of two connections of one tuple the order is all that is known.
+    for (const backEnd of BACK_ENDS) {
+      const wrong = Math.abs((answered[backEnd] ?? 0) - (truth[backEnd] ?? 0))
+      assert.ok(wrong <= established * 0.005, `${wrong} too many or too few for ${backEnd}`)
+    }
+    assert.equal(now.sum('bytes_sent', destination), sent)
+  },
+)

@@ -14,8 +14,7 @@ const REFUSED: Readonly<Record<string, Partial<Record<Line, RegExp>>>> = {
   on_free: { '5.10': /map 'tasks': failed to create/ },
   // Exchanges came with 5.12, passes over descriptors with 5.11: on_state_alone runs there, and sock_diag lists.
   on_state_btf: { '5.10': /BPF_STX uses reserved fields/ },
-  on_state_second: { '5.10': /BPF_STX uses reserved fields/ },
-  on_state_last: { '5.10': /BPF_STX uses reserved fields/ },
+  on_freed_btf: { '5.10': /BPF_STX uses reserved fields/ },
   pass_over_files: { '5.10': /BPF_STX uses reserved fields/ },
 }
 

@@ -1,0 +1,66 @@
+// One thread for each source: most of the time it sleeps.
+#include "gatherer.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <new>
+#include <utility>
+
+#include "errors.h"
+
+Gatherer::Gatherer(int fd, std::chrono::milliseconds pause, std::function<bool()> gather)
+    : fd_(fd), pause_(pause), gather_(std::move(gather)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  const char* const doing = "start a thread that follows the kernel";
+  if (!wake_.open()) throw SystemError{errno, "eventfd", doing};
+  std::array<int, 2> ends{};
+  if (pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) < 0) throw SystemError{errno, "pipe2", doing};
+  notices_ = Descriptor(ends[0]);
+  notify_ = Descriptor(ends[1]);
+  // Signals are the main thread's: a new thread takes over what its maker blocks.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  thread_ = std::thread([this] { Run(); });
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+}
+
+Gatherer::~Gatherer() {
+  stopping_ = true;
+  const uint64_t one = 1;
+  [[maybe_unused]] const ssize_t written = write(wake_.get(), &one, sizeof one);
+  thread_.join();
+}
+
+bool Gatherer::Wait(bool for_work) const {
+  std::array<pollfd, 2> waits{{{.fd = wake_.get(), .events = POLLIN, .revents = 0},
+                               {.fd = fd_, .events = POLLIN, .revents = 0}}};
+  const int timeout = for_work ? -1 : static_cast<int>(pause_.count());
+  while (poll(waits.data(), for_work ? 2 : 1, timeout) < 0 && errno == EINTR) {
+  }
+  return !stopping_;
+}
+
+void Gatherer::Run() {
+  pthread_setname_np(pthread_self(), "gatherer");
+  while (Wait(true) && Wait(false)) {
+    const std::lock_guard lock(mutex_);
+    bool something = true;
+    try {
+      something = gather_();
+    } catch (const SystemError&) {  // whoever reads next gets it as an error
+    } catch (const std::bad_alloc&) {  // it stays where it is, and is counted when there is no room any more
+    }
+    if (!something || std::exchange(told_, true)) continue;
+    const char byte = 0;
+    // The pipe is never full, and without a reader nobody needs to know.
+    [[maybe_unused]] const ssize_t written = write(notify_.get(), &byte, 1);
+  }
+}
