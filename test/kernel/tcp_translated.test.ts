@@ -76,6 +76,18 @@ test('IPv6 is translated as IPv4 is', needs, async (t) => {
   assert.deepEqual(now.answered('successful_connects', '[fd96::1]:80'), { '[fd77:2::3]:8080': 400 })
 })
 
+test('a refusal behind a service is told with who refused', needs, async (t) => {
+  const { client, router } = await network(t, false)
+  rule(router, 'PREROUTING', SERVICE, dnat('10.77.2.3:8081'))
+  const receiver = await startReceiver(t, { inside: [client], initial: router })
+  const [established] = await connections(client, 'storm', SERVICE, 80, 200, 2000, 'fin')
+  assert.equal(established, 0)
+  const now = await receiver.collectUntil((seen) => seen.sum('failed_connects') === 200)
+  assert.deepEqual(now.answered('failed_connects', DIALLED), { '10.77.2.3:8081': 200 })
+  assert.deepEqual(now.answered('connect.failures', DIALLED), { '10.77.2.3:8081': 200 })
+  assert.equal(now.sum('connect.failures', { destination: DIALLED, 'error.type': 'refused' }), 200)
+})
+
 test('rules that change while connections live: each keeps the server that it has', needs, async (t) => {
   const { client, router } = await network(t)
   const receiver = await startReceiver(t, { inside: [client], initial: router })
