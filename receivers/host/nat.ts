@@ -142,7 +142,8 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
     if (listening === undefined || ids === undefined) return
     ids.refresh()
     const heard = listening.netlink.drain()
-    const atMs = Date.now()
+    // Rounded up: what is heard in the millisecond in which it was dialled was not heard before that.
+    const atMs = Date.now() + 1
     counts.overflows += heard.overflows
     counts.lostEvents += heard.lost
     if (heard.overflows > 0 || heard.lost > 0) {

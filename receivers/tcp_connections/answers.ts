@@ -97,7 +97,8 @@ export function createResolver(nat: Nat, namespaces: Pick<Namespaces, 'has' | 's
     answers(connections, isAsked, counting) {
       const asked = connections.filter(isAsked)
       for (const { netns, pid } of asked) if (!namespaces.has(netns)) namespaces.seen(netns, pid)
-      const sinceBootMs = Number(process.hrtime.bigint()) / 1e6
+      // Never too late: a connection dialled after its translation was heard would leave that to the next of its tuple.
+      const bootMs = Date.now() - Number(process.hrtime.bigint()) / 1e6
       const resolutions = nat.resolve(
         asked.map((connection) => ({
           netns: connection.netns,
@@ -105,7 +106,7 @@ export function createResolver(nat: Nat, namespaces: Pick<Namespaces, 'has' | 's
           sourcePort: connection.localPort,
           destination: connection.remote,
           destinationPort: connection.remotePort,
-          ...(connection.dialledNs > 0 && { openedMs: Date.now() - (sinceBootMs - connection.dialledNs / 1e6) }),
+          ...(connection.dialledNs > 0 && { openedMs: bootMs + connection.dialledNs / 1e6 }),
         })),
       )
       const found = new Map(asked.map((connection, i) => [connection, answer(connection, resolutions[i], counting)]))

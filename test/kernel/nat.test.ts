@@ -368,7 +368,7 @@ test('a connection that was forgotten long ago is answered by what was heard of 
   assert.deepEqual(resolved(nat, client.inode, [dialled]), ['untracked'])
   const connection = { ...dialled.tuple, netns: client.inode, openedMs: dialled.openedMs }
   assert.deepEqual(nat.resolve([connection]).map(said), ['10.77.2.3:8080'])
-  const later = { ...connection, openedMs: Date.now() + 1 }
+  const later = { ...connection, openedMs: Date.now() + 2 }
   assert.deepEqual(nat.resolve([later]).map(said), ['untracked'], 'not for another one of the same tuple')
 })
 
