@@ -4,15 +4,9 @@
 // A process is counted by high-water marks: only what is above what was counted of it before is added. So nothing goes
 // down when an answer is smaller than the one before, as that of a process which is just ending is, nor counts twice when
 // it is larger for a moment, as that of a process whose thread is just ending is (fill_stats_for_tgid, kernel/taskstats.c).
+import type { ProcessStat } from '../host/process.ts'
 import type { Exit, TaskStats } from './decode.ts'
 import { DELAYS, type Totals } from './source.ts'
-
-/** What /proc/PID/stat says, as far as it matters here. */
-export type ProcessStat = {
-  /** Clock ticks since boot; with the pid it names a process for ever. */
-  readonly startTicks: number
-  readonly exiting: boolean
-}
 
 export type Lookups = {
   /** The control group of a living process, or of one not reaped yet. */

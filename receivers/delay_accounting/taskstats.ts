@@ -3,33 +3,16 @@
 import { readFileSync } from 'node:fs'
 import { openTaskstats, readFiles } from '../../native/index.ts'
 import type { Host } from '../host/host.ts'
+import { processStat } from '../host/process.ts'
 import type { Logger } from '../receiver.ts'
 import type { Accounting } from './accounting.ts'
 import { countedBy, decodeTaskStats, type Exit, splitAnswers, splitExits, type TaskStats } from './decode.ts'
-import { type Lookups, type ProcessStat, startLedger } from './ledger.ts'
+import { type Lookups, startLedger } from './ledger.ts'
 import type { DelaySource } from './source.ts'
 
 /** 560 bytes and headers for each exit, kept for 100 ms: 8 MiB hold some 8000, ten times what a fork storm makes. */
 const BUFFER_BYTES = 8 * 1024 * 1024
 const DRAIN_MS = 100
-const PF_EXITING = 0x4
-
-/** Fields 9 and 22 of /proc/PID/stat (proc(5)). Undefined when they are not there. */
-export function parseStat(text: string): ProcessStat | undefined {
-  // comm may hold anything, spaces, newlines and parentheses too, so count from its last parenthesis.
-  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
-  const [flags, startTicks] = [Number(fields[6] || Number.NaN), Number(fields[19] || Number.NaN)]
-  if (!Number.isInteger(flags) || !Number.isInteger(startTicks)) return undefined
-  return { startTicks, exiting: (flags & PF_EXITING) !== 0 || /^[ZXx]/.test(fields[0] ?? '') }
-}
-
-function statOf(pid: number): ProcessStat | undefined {
-  try {
-    return parseStat(readFileSync(`/proc/${pid}/stat`, 'latin1'))
-  } catch {
-    return undefined // processes end
-  }
-}
 
 type Options = {
   readonly host: Host
@@ -49,7 +32,7 @@ export function openTaskstatsDelays({ host, history, accounting, log, bufferByte
 
   const lookups: Lookups = {
     cgroupOf: (pid) => host.cgroupOf(pid)?.id,
-    stat: statOf,
+    stat: (pid) => processStat('/proc', pid),
     ask: (tgid) => [...ask(Uint32Array.of(tgid))][0]?.stats,
     isMeasured: (stats, startTicks) => accounting.isMeasured(stats, startTicks),
   }

@@ -2,25 +2,28 @@
 // because a task at fork is still in its runtime's cgroup.
 import { readFileSync } from 'node:fs'
 
-/** One process for ever: a pid is used again, a pid with its start time is not. */
-export type ProcessId = {
-  readonly pid: number
-  /** When it was started, in clock ticks since boot. */
+const PF_EXITING = 0x4
+
+/** What /proc/PID/stat says, as far as it matters here. */
+export type ProcessStat = {
+  /** Clock ticks since boot; with the pid it names a process for ever. */
   readonly startTicks: number
+  /** On its way out, or a zombie. */
+  readonly exiting: boolean
 }
 
-/** Field 22 of /proc/PID/stat. Undefined for what is no such line. */
-export function startTicks(stat: string): number | undefined {
+/** Fields 3, 9 and 22. Undefined for what is no such line. */
+export function parseStat(text: string): ProcessStat | undefined {
   // comm may hold anything, spaces, newlines and parentheses too, so count from its last parenthesis.
-  const field = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
-  return field === undefined || !/^\d+$/.test(field) ? undefined : Number(field)
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+  const [flags, startTicks] = [Number(fields[6] || Number.NaN), Number(fields[19] || Number.NaN)]
+  if (!Number.isInteger(flags) || !Number.isInteger(startTicks)) return undefined
+  return { startTicks, exiting: (flags & PF_EXITING) !== 0 || /^[ZXx]/.test(fields[0] ?? '') }
 }
 
-/** Undefined when the process has ended. `proc` is where proc is mounted. */
-export function processId(proc: string, pid: number): ProcessId | undefined {
-  const ticks = startTicks(textOf(`${proc}/${pid}/stat`))
-  return ticks === undefined ? undefined : { pid, startTicks: ticks }
-}
+/** Undefined when the process has been reaped. `proc` is where proc is mounted. */
+export const processStat = (proc: string, pid: number): ProcessStat | undefined =>
+  parseStat(textOf(`${proc}/${pid}/stat`))
 
 /**
  * A path out of /proc/PID/cgroup (cgroups(7)), as it stands there: relative to the reader's cgroup namespace.
@@ -34,9 +37,15 @@ export function cgroupPath(cgroupFile: string, controller: string): string | und
   return undefined
 }
 
-/** Undefined when the process has ended or the hierarchy is not there. */
-export const processCgroup = (proc: string, pid: number, controller: string): string | undefined =>
-  cgroupPath(textOf(`${proc}/${pid}/cgroup`), controller)
+/**
+ * Undefined when the process has ended or the hierarchy is not there. Of one that is ending a v1 hierarchy tells `/`,
+ * wherever it was (proc_cgroup_show, kernel/cgroup/cgroup.c): that is no answer.
+ */
+export function processCgroup(proc: string, pid: number, controller: string): string | undefined {
+  const path = cgroupPath(textOf(`${proc}/${pid}/cgroup`), controller)
+  const mayBeEnding = controller !== '' && path === '/'
+  return mayBeEnding && processStat(proc, pid)?.exiting !== false ? undefined : path
+}
 
 function textOf(path: string): string {
   try {

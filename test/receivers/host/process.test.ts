@@ -3,25 +3,26 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { cgroupPath, processCgroup, processId, startTicks } from '../../../receivers/host/process.ts'
+import { cgroupPath, parseStat, processCgroup, processStat } from '../../../receivers/host/process.ts'
+import { until } from '../../until.ts'
 
 const after = 'S 1 42 42 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 10 11'
 
 test('the start is field 22, whatever the program is called', () => {
   for (const comm of ['sh', 'a b', 'a) S 1 2', '((', ') ', 'new\nline', '']) {
-    assert.equal(startTicks(`42 (${comm}) ${after}`), 987654, comm)
+    assert.deepEqual(parseStat(`42 (${comm}) ${after}`), { startTicks: 987654, exiting: false }, comm)
   }
   for (const wrong of ['', '42', '42 (sh)', '42 (sh) S 1 2', `42 (sh) ${after.replace('987654', 'x')}`]) {
-    assert.equal(startTicks(wrong), undefined, wrong)
+    assert.equal(parseStat(wrong), undefined, wrong)
   }
 })
 
 test('a living process is told apart from those that had its pid before', () => {
-  const own = processId('/proc', process.pid)
-  assert.equal(own?.pid, process.pid)
+  const own = processStat('/proc', process.pid)
+  assert.equal(own?.exiting, false)
   const seconds = Number(readFileSync('/proc/uptime', 'latin1').split(' ')[0]) - (own?.startTicks ?? 0) / 100
   assert.ok(Math.abs(seconds - process.uptime()) < 5, `${seconds} s`)
-  assert.equal(processId('/proc', 4_194_305), undefined)
+  assert.equal(processStat('/proc', 4_194_305), undefined)
 })
 
 test('the path in a hierarchy is found by its controller, with all that may be in it', () => {
@@ -56,4 +57,23 @@ test('the kernel’s own line of a real process is read', async () => {
     child.kill('SIGKILL')
   }
   assert.equal(processCgroup('/proc', 4_194_305, ''), undefined)
+})
+
+test('where a process was that has ended and is not reaped yet, no v1 hierarchy tells', async () => {
+  // The shell waits for its second child only.
+  const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 30'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  try {
+    const zombie = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)))
+    await until('it has ended', () => processStat('/proc', zombie)?.exiting)
+    const hierarchies = readFileSync(`/proc/${zombie}/cgroup`, 'latin1').split('\n').filter(Boolean)
+    for (const [, controllers = '', path] of hierarchies.map((line) => line.split(':'))) {
+      const controller = controllers.split(',')[0] ?? ''
+      if (controller !== '') assert.equal(path, '/', 'that is what the kernel says')
+      assert.equal(processCgroup('/proc', zombie, controller), controller === '' ? path : undefined, controllers)
+    }
+    const inRoot = readFileSync(`/proc/${parent.pid}/cgroup`, 'latin1').match(/:([^:,\n]+)[^:\n]*:\/\n/)?.[1]
+    if (inRoot) assert.equal(processCgroup('/proc', parent.pid ?? 0, inRoot), '/', 'a living one may be there')
+  } finally {
+    parent.kill('SIGKILL')
+  }
 })
