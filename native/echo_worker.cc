@@ -9,13 +9,13 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <cstring>
 #include <set>
 #include <stdexcept>
 #include <utility>
 
 #include "errors.h"
+#include "thread.h"
 
 namespace {
 
@@ -67,13 +67,7 @@ EchoWorker::EchoWorker()
   const char* const doing = "start sending echo requests";
   if (!epoll_.open()) throw SystemError{errno, "epoll_create1", doing};
   if (!wake_.open()) throw SystemError{errno, "eventfd", doing};
-  // Signals are the main thread's: a new thread takes over what its maker blocks.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { Run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  thread_ = StartThread("echo", doing, [this] { Run(); });
 }
 
 EchoWorker::~EchoWorker() {
@@ -153,7 +147,6 @@ std::optional<EchoWorker::Clock::time_point> EchoWorker::NextDue() const {
 }
 
 void EchoWorker::Run() {
-  pthread_setname_np(pthread_self(), "echo");
   auto began = Clock::now() - kRound;
   while (true) {
     WaitForWork(began);

@@ -3,17 +3,16 @@
 
 #include <fcntl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
-#include <csignal>
 #include <new>
 #include <utility>
 
 #include "errors.h"
+#include "thread.h"
 
 Gatherer::Gatherer(int fd, std::chrono::milliseconds pause, std::function<bool()> gather)
     : fd_(fd), pause_(pause), gather_(std::move(gather)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
@@ -23,13 +22,7 @@ Gatherer::Gatherer(int fd, std::chrono::milliseconds pause, std::function<bool()
   if (pipe2(ends.data(), O_CLOEXEC | O_NONBLOCK) < 0) throw SystemError{errno, "pipe2", doing};
   notices_ = Descriptor(ends[0]);
   notify_ = Descriptor(ends[1]);
-  // Signals are the main thread's: a new thread takes over what its maker blocks.
-  sigset_t all;
-  sigset_t before;
-  sigfillset(&all);
-  pthread_sigmask(SIG_SETMASK, &all, &before);
-  thread_ = std::thread([this] { Run(); });
-  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  thread_ = StartThread("gatherer", doing, [this] { Run(); });
 }
 
 Gatherer::~Gatherer() {
@@ -49,7 +42,6 @@ bool Gatherer::Wait(bool for_work) const {
 }
 
 void Gatherer::Run() {
-  pthread_setname_np(pthread_self(), "gatherer");
   while (Wait(true) && Wait(false)) {
     const std::lock_guard lock(mutex_);
     bool something = true;

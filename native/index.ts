@@ -60,6 +60,7 @@ export type BpfObject = {
    * From now on a thread takes the ring's records in, `pauseMs` after the first has come, and keeps `mostBytes` of them
    * until they are drained; what is above stays in the ring. While nothing comes it sleeps. Returns the reading end of
    * a pipe, for the caller to close: a byte comes when there is something to drain, and the next one only after that.
+   * What was taken in comes in parts of up to 256 KiB, whatever drain's `maxBytes`. Following anew ends the pipe before.
    * The program must submit with flags 0, which wakes the thread for the first record alone.
    */
   follow(ring: string, pauseMs: number, mostBytes: number): number

@@ -1,5 +1,5 @@
 // Where `leadline logs` reads: files one after the other or standard input, to the end or for as long as it grows.
-import { closeSync, createReadStream, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import type { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
@@ -48,7 +48,7 @@ async function readFile(file: string, onBytes: (bytes: Buffer) => void): Promise
     let length = readSync(descriptor, chunk)
     const unpack = unpackerOf(chunk.subarray(0, length))
     if (unpack !== undefined) {
-      await readPacked(file, unpack, onBytes)
+      await readPacked(file, packedPieces(descriptor, chunk.subarray(0, length)), unpack, onBytes)
       return
     }
     if (isBinary(chunk.subarray(0, length))) {
@@ -69,10 +69,24 @@ function unpackerOf(begin: Buffer): (() => Transform) | undefined {
   return begin.readUInt32LE(0) === 0xfd2fb528 ? createZstdDecompress : undefined
 }
 
-async function readPacked(file: string, unpack: () => Transform, onBytes: (bytes: Buffer) => void) {
+/** What was read of it, and then the rest: opened again, a pipe would not give its begin once more. */
+function* packedPieces(descriptor: number, begin: Buffer) {
+  for (let bytes = begin; bytes.length > 0; ) {
+    yield bytes
+    const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+    bytes = chunk.subarray(0, readSync(descriptor, chunk))
+  }
+}
+
+async function readPacked(
+  file: string,
+  packed: Iterable<Buffer>,
+  unpack: () => Transform,
+  onBytes: (bytes: Buffer) => void,
+) {
   try {
-    await pipeline(createReadStream(file), unpack(), async (pieces: AsyncIterable<Buffer>) => {
-      for await (const bytes of pieces) onBytes(bytes)
+    await pipeline(packed, unpack(), async (unpacked: AsyncIterable<Buffer>) => {
+      for await (const bytes of unpacked) onBytes(bytes)
     })
   } catch (error) {
     if (!/^(Z_|ZSTD_)/.test((error as NodeJS.ErrnoException).code ?? '')) throw error

@@ -168,9 +168,7 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
   function lookForFields(bytes: Buffer, from: number, to: number) {
     if (bytes[from] !== 0x22) return
     const last = bytes[to - 1] as number
-    const line = Buffer.concat([BRACES, bytes.subarray(from, last === 0x2c ? to - 1 : to), BRACES])
-    line[0] = 0x7b
-    line[line.length - 1] = 0x7d
+    const line = Buffer.concat([OPEN_BRACE, bytes.subarray(from, last === 0x2c ? to - 1 : to), CLOSE_BRACE])
     if (!readJson(line, 0, line.length)) return
     if (fields.level !== UNKNOWN && stream.level === UNKNOWN) stream.level = fields.level
     if (fields.messageTo > fields.messageFrom && !stream.isErrorText) {
@@ -182,9 +180,9 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
   /** A line without a time. */
   function other(bytes: Buffer, from: number, to: number, chunkFrom: number, chunkTo: number) {
     if (head.isTimed || bytes[from - 1] === SPACE || bytes[from - 1] === TAB) readHead(bytes, from, to)
-    if (!stream.isOpen) return start(bytes, from, to, chunkFrom, chunkTo, shape.shapeOf(bytes, from, to))
-    const hasLevel = head.level !== UNKNOWN
     const kind = shape.shapeOf(bytes, from, to)
+    if (!stream.isOpen) return start(bytes, from, to, chunkFrom, chunkTo, kind)
+    const hasLevel = head.level !== UNKNOWN
     if (hasLevel && stream.isBareHead && stream.line === stream.firstLine + 1 && kind === shape.PLAIN) {
       stream.level = head.level
       retitle(bytes, head.text, to, 0)
@@ -289,5 +287,6 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
   }
 }
 
-const BRACES = Buffer.from('{')
+const OPEN_BRACE = Buffer.from('{')
+const CLOSE_BRACE = Buffer.from('}')
 const LINE_END = Buffer.from('\n')

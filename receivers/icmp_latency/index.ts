@@ -108,11 +108,11 @@ export default defineReceiver({
 
     const connections = watchConnections(host, log)
     let looking: Promise<void> | undefined
-    let lookMs = Number.NEGATIVE_INFINITY
+    let nextLookMs = Number.NEGATIVE_INFINITY
     function lookForConnections(): void {
-      if (host.peers.isProvided || looking !== undefined || nowMs() < lookMs) return
+      if (host.peers.isProvided || looking !== undefined || nowMs() < nextLookMs) return
       const pauseMs = [...host.namespaces.living()].length * LOOK_EVERY_MS_AND_NAMESPACE
-      lookMs = nowMs() + Math.min(LOOK_AT_LEAST_EVERY_MS, Math.max(LOOK_EVERY_MS, pauseMs))
+      nextLookMs = nowMs() + Math.min(LOOK_AT_LEAST_EVERY_MS, Math.max(LOOK_EVERY_MS, pauseMs))
       looking = connections
         .look()
         .catch((error: Error) => log.warn('cannot look for connections', { reason: error.message }))
@@ -134,7 +134,6 @@ export default defineReceiver({
         if (prober.isWaiting) prober.read()
         if (ticks > 0) lookForConnections() // by now every receiver has started that would note them
         if (ticks++ % FOLLOW_EVERY === 0 || host.peers.added > followed) follow()
-        if (targets.size === 0) return
         const fromMs = nowMs()
         prober.send(schedule.plan(targets.all(), fromMs, fromMs + AHEAD_MS))
         isFailing = false

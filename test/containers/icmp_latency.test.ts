@@ -16,9 +16,9 @@ import {
   latency,
   makeBridge,
   measured,
-  move,
   pidOf,
   SLEEPING,
+  startIn,
   startResponderIn,
 } from './talking.ts'
 
@@ -31,17 +31,12 @@ test('containers on two bridges and behind DNAT are measured to who really answe
     await makeBridge(t, docker, 'first', '10.217.1.0/24'),
     await makeBridge(t, docker, 'second', '10.217.2.0/24'),
   ]
-  const start = async (label: string, command: string[], network: string, address: string) => {
-    const container = await docker.run(label, { command })
-    await move(docker, container, network, address)
-    return container
-  }
   atEnd(t, () => docker.close()) // before the bridges go
-  await start('server1', ECHO_SERVER, first, '10.217.1.10')
-  await start('server2', ECHO_SERVER, second, '10.217.2.10')
-  const direct = await start('direct', SLEEPING, first, '10.217.1.20')
-  const other = await start('other', SLEEPING, second, '10.217.2.20')
-  const translated = await start('translated', SLEEPING, second, '10.217.2.21')
+  await startIn(docker, first, 'server1', ECHO_SERVER, '10.217.1.10')
+  await startIn(docker, second, 'server2', ECHO_SERVER, '10.217.2.10')
+  const direct = await startIn(docker, first, 'direct', SLEEPING, '10.217.1.20')
+  const other = await startIn(docker, second, 'other', SLEEPING, '10.217.2.20')
+  const translated = await startIn(docker, second, 'translated', SLEEPING, '10.217.2.21')
   const rule = ['-t', 'nat', '-A', 'OUTPUT', '-d', '10.96.0.10', '-p', 'tcp', '--dport', '80', '-j', 'DNAT']
   inside(await pidOf(docker, translated), 'iptables', ...rule, '--to-destination', '10.217.2.10:8080')
 
@@ -72,10 +67,8 @@ test("through the host's DNAT, with tcp_connections beside it, it is the server 
     await makeBridge(t, docker, 'second', '10.217.4.0/24'),
   ]
   atEnd(t, () => docker.close()) // before the bridges go
-  const server = await docker.run('server', { command: ECHO_SERVER })
-  await move(docker, server, first, '10.217.3.10')
-  const client = await docker.run('client', { command: SLEEPING })
-  await move(docker, client, second, '10.217.4.20')
+  await startIn(docker, first, 'server', ECHO_SERVER, '10.217.3.10')
+  const client = await startIn(docker, second, 'client', SLEEPING, '10.217.4.20')
   // Nobody but our client comes from there, so these rules are nobody else's.
   const service = ['-s', '10.217.4.20', '-d', '10.96.0.11', '-p', 'tcp', '--dport', '80', '-j', 'DNAT']
   for (const rule of [
@@ -114,11 +107,9 @@ test('where ICMP is dropped, TCP tells how far it is; and IPv6 is measured as IP
   const docker = await startDocker(t, 'icmp')
   const bridge = await makeBridge(t, docker, 'both', '10.217.5.0/24', 'fd17:5::/64')
   atEnd(t, () => docker.close())
-  const server = await docker.run('server', { command: ECHO_SERVER })
-  await move(docker, server, bridge, '10.217.5.10', 'fd17:5::10')
+  const server = await startIn(docker, bridge, 'server', ECHO_SERVER, '10.217.5.10', 'fd17:5::10')
   inside(await pidOf(docker, server), 'iptables', '-A', 'INPUT', '-p', 'icmp', '-j', 'DROP')
-  const client = await docker.run('client', { command: SLEEPING })
-  await move(docker, client, bridge, '10.217.5.20', 'fd17:5::20')
+  const client = await startIn(docker, bridge, 'client', SLEEPING, '10.217.5.20', 'fd17:5::20')
   await dial(docker, client, '10.217.5.10', 8080)
   await dial(docker, client, 'fd17:5::10', 8080)
 
@@ -197,7 +188,7 @@ test('equal addresses in two namespaces do not mix, nor do two agents and a ping
   const containers = new Map<string, Container>()
   const responders: ChildProcess[] = []
   for (const [label, delayUs] of Object.entries(delays)) {
-    const container = await docker.run(label, { command: ['sleep', '600'] })
+    const container = await docker.run(label, { command: SLEEPING })
     containers.set(label, container)
     responders.push(await startResponderIn(t, docker, container, delayUs))
     await dial(docker, container, '10.9.0.2', 80)

@@ -7,7 +7,7 @@ import { atEnd } from '../ending.ts'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 import { startDocker } from './docker.ts'
-import { dial, ECHO_SERVER, inside, latency, makeBridge, measured, move, pidOf, SLEEPING } from './talking.ts'
+import { dial, ECHO_SERVER, inside, latency, makeBridge, measured, pidOf, SLEEPING, startIn } from './talking.ts'
 
 const needs = requires('root', 'addon', 'docker', 'bpf', 'netfilter')
 const receivers = {
@@ -36,10 +36,8 @@ test(
     const docker = await startDocker(t, 'icmp')
     const bridge = await makeBridge(t, docker, 'bridge', '10.217.6.0/24')
     atEnd(t, () => docker.close())
-    const server = await docker.run('server', { command: ECHO_SERVER })
-    await move(docker, server, bridge, '10.217.6.10')
-    const apart = await docker.run('apart', { command: SLEEPING })
-    await move(docker, apart, bridge, '10.217.6.20')
+    await startIn(docker, bridge, 'server', ECHO_SERVER, '10.217.6.10')
+    const apart = await startIn(docker, bridge, 'apart', SLEEPING, '10.217.6.20')
     const name = docker.name('hosts')
     const id = await docker.docker('run', '--detach', '--network', 'host', '--name', name, docker.image, ...SLEEPING)
     atEnd(t, () => docker.docker('rm', '--force', id))
@@ -63,12 +61,9 @@ test('without CAP_NET_RAW containers that allow unprivileged ICMP are measured f
   const docker = await startDocker(t, 'icmp')
   const bridge = await makeBridge(t, docker, 'bridge', '10.217.7.0/24')
   atEnd(t, () => docker.close())
-  const server = await docker.run('server', { command: ECHO_SERVER })
-  await move(docker, server, bridge, '10.217.7.10')
-  const open = await docker.run('open', { command: SLEEPING })
-  await move(docker, open, bridge, '10.217.7.20')
-  const closed = await docker.run('closed', { command: SLEEPING })
-  await move(docker, closed, bridge, '10.217.7.21')
+  await startIn(docker, bridge, 'server', ECHO_SERVER, '10.217.7.10')
+  const open = await startIn(docker, bridge, 'open', SLEEPING, '10.217.7.20')
+  const closed = await startIn(docker, bridge, 'closed', SLEEPING, '10.217.7.21')
   const allow = async (container: typeof open, groups: string) =>
     inside(await pidOf(docker, container), 'sysctl', '-q', '-w', `net.ipv4.ping_group_range=${groups}`)
   await allow(open, '0 2147483647')

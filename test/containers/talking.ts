@@ -34,16 +34,19 @@ export async function makeBridge(
   return network
 }
 
-/** From no network to this one, with these addresses. */
-export async function move(
-  { docker }: Docker,
-  { id }: Container,
+/** Starts a container in this network, with these addresses. */
+export async function startIn(
+  docker: Docker,
   network: string,
+  label: string,
+  command: readonly string[],
   ...addresses: string[]
-): Promise<void> {
-  await docker('network', 'disconnect', 'none', id)
+): Promise<Container> {
+  const container = await docker.run(label, { command })
+  await docker.docker('network', 'disconnect', 'none', container.id)
   const flags = addresses.flatMap((address) => [address.includes(':') ? '--ip6' : '--ip', address])
-  await docker('network', 'connect', ...flags, network, id)
+  await docker.docker('network', 'connect', ...flags, network, container.id)
+  return container
 }
 
 /** Talks from a container to an address for as long as it lives. */

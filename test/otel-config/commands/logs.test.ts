@@ -100,6 +100,12 @@ test('packed files are read as what is in them, and a damaged one is said', (con
     writeFileSync(`${plain}.${ending}`, pack(LOG.repeat(1000)))
     const answer = leadline(['logs', '--json', plain, `${plain}.${ending}`])
     assert.equal((JSON.parse(answer.stdout) as Report).messages, 5005)
+    const throughPipe = `"$0" ${MAIN} logs --json <(cat "$1")`
+    const fromPipe = spawnSync('bash', ['-c', throughPipe, process.execPath, `${plain}.${ending}`], {
+      encoding: 'utf8',
+    })
+    assert.equal(fromPipe.stderr, '')
+    assert.equal((JSON.parse(fromPipe.stdout) as Report).messages, 5000)
     writeFileSync(`${plain}.${ending}`, pack(LOG.repeat(1000)).subarray(0, -9))
     const damaged = leadline(['logs', '--json', plain, `${plain}.${ending}`])
     assert.equal(damaged.code, 1)

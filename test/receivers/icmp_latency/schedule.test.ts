@@ -98,6 +98,8 @@ test('the budget holds in every second, and everybody gets his turn', () => {
   assert.equal(times.size, 3000)
   assert.ok(Math.max(...times.values()) - Math.min(...times.values()) <= 1)
   assert.ok(schedule.behindMs > 10_000, 'and it says that it is behind')
+  schedule.plan([], 90_000, 91_500)
+  assert.equal(schedule.behindMs, 0, 'with nobody to ask it is not')
 })
 
 test('many who ask one address ask it no more often than it may be asked, in turn', () => {
