@@ -55,6 +55,13 @@ export async function startReader(given: Given): Promise<ChildProcess> {
   return child
 }
 
+/** SIGTERM, or SIGKILL for a crash; resolves when it is gone. */
+export async function endReader(reader: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  const gone = new Promise((resolve) => reader.once('exit', resolve))
+  reader.kill(signal)
+  await gone
+}
+
 /** What a reader tells of itself. */
 export type Told = {
   /** By source and metric, of all containers. */

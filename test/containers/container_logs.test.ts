@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { atEnd } from '../ending.ts'
-import { faults, type Given, readLedger, startReader } from '../log_ledger.ts'
+import { endReader, faults, type Given, readLedger, startReader } from '../log_ledger.ts'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 import { type Container, startDocker } from './docker.ts'
@@ -30,12 +30,7 @@ function ledgerOf(t: TestContext, config: object = {}) {
       const child = await startReader(given)
       atEnd(t, () => void child.kill('SIGKILL'))
       return {
-        /** SIGTERM, or SIGKILL for a crash; resolves when it is gone. */
-        async end(signal: NodeJS.Signals = 'SIGTERM') {
-          const gone = new Promise((resolve) => child.once('exit', resolve))
-          child.kill(signal)
-          await gone
-        },
+        end: (signal: NodeJS.Signals = 'SIGTERM') => endReader(child, signal),
       }
     },
     seen: ({ id }: Container) => readLedger(given.ledger).get(`/docker/${id} ${SOURCE}`),
