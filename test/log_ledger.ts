@@ -30,6 +30,8 @@ export type Seen = {
   /** Lines that have no number, or more or less in them than the writer writes. */
   readonly damaged: number
   readonly lines: number
+  /** When the last of them was handed on, by the reader's clock, in milliseconds since the epoch. */
+  readonly lastMs: number
 }
 
 /** Starts a reader; resolves when it reads. */
@@ -53,6 +55,13 @@ export async function startReader(given: Given): Promise<ChildProcess> {
   return child
 }
 
+/** SIGTERM, or SIGKILL for a crash; resolves when it is gone. */
+export async function endReader(reader: ChildProcess, signal: NodeJS.Signals): Promise<void> {
+  const gone = new Promise((resolve) => reader.once('exit', resolve))
+  reader.kill(signal)
+  await gone
+}
+
 /** What a reader tells of itself. */
 export type Told = {
   /** By source and metric, of all containers. */
@@ -71,14 +80,15 @@ export async function askReader(reader: ChildProcess): Promise<Told> {
 
 /** By `cgroup path` and source: `/docker/<id> stdout/stderr`. */
 export function readLedger(path: string): Map<string, Seen> {
-  const streams = new Map<string, Seen & { damaged: number; lines: number }>()
+  const streams = new Map<string, Seen & { damaged: number; lines: number; lastMs: number }>()
   for (const line of readFileSync(path, 'utf8').split('\n')) {
-    const [subject, source, ranges, damaged] = line.split('\t')
+    const [subject, source, ranges, damaged, handedOnMs] = line.split('\t')
     if (ranges === undefined) continue
     const key = `${subject} ${source}`
-    const seen = streams.get(key) ?? { times: new Map(), damaged: 0, lines: 0 }
+    const seen = streams.get(key) ?? { times: new Map(), damaged: 0, lines: 0, lastMs: 0 }
     streams.set(key, seen)
     seen.damaged += Number(damaged)
+    seen.lastMs = Number(handedOnMs)
     for (const range of ranges.split(',').filter(Boolean)) {
       const [first = 0, last = first] = range.split('-').map(Number)
       for (let n = first; n <= last; n++) seen.times.set(n, (seen.times.get(n) ?? 0) + 1)
@@ -147,11 +157,13 @@ async function main({ ledger, config, host: hostConfig = {}, slowMs = 0 }: Given
   const fd = openSync(ledger, 'a')
   const host = await startHost({ log, settings: z.parse(hostSettings, hostConfig) })
   function sink(chunks: readonly LogChunk[]): void {
+    const nowMs = Date.now()
     let text = ''
     for (const chunk of chunks) {
       const { subject, source } = chunk.stream
       const { ranges, damaged } = numbersOf(chunk)
-      text += `${subject.kind === 'node' ? 'node' : subject.path}\t${source}\t${ranges.join(',')}\t${damaged}\n`
+      const who = subject.kind === 'node' ? 'node' : subject.path
+      text += `${who}\t${source}\t${ranges.join(',')}\t${damaged}\t${nowMs}\n`
     }
     writeSync(fd, text)
     if (slowMs > 0) Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, slowMs)

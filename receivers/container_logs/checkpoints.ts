@@ -3,7 +3,7 @@
 // torn by a power failure is not believed. No fsync: a kill loses nothing that was written, and a power failure costs
 // a few lines twice.
 import { createHash } from 'node:crypto'
-import { closeSync, fstatSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs'
+import { closeSync, constants, fstatSync, mkdirSync, openSync, readSync, writeSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { dirname } from 'node:path'
 import { crc32 } from 'node:zlib'
@@ -77,17 +77,14 @@ const SPACE = 32
 /** A slot on its way out: one write each, and nothing allocated. */
 const line = Buffer.alloc(SLOT_BYTES, '\n')
 
-type Entry = { readonly slot: number; saved: Saved; head: string | undefined }
+type Entry = { readonly slot: number; saved: Saved; prefix: string | undefined }
 
 /**
  * Throws when the file cannot be used: no such directory and none can be made, or another agent keeps its own there.
  * A file that is not ours is not written over. What cannot be written later, `failed` hears.
  */
 export async function openCheckpoints(path: string, failed: (error: Error) => void): Promise<Checkpoints> {
-  mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
-  const fd = openSync(path, 'a+', 0o600)
-  closeSync(fd)
-  const file = openSync(path, 'r+')
+  const file = openOrMake(path)
   let unlock = () => {}
   const close = () => {
     closeSync(file)
@@ -99,6 +96,16 @@ export async function openCheckpoints(path: string, failed: (error: Error) => vo
   } catch (error) {
     close()
     throw error
+  }
+}
+
+function openOrMake(path: string): number {
+  try {
+    mkdirSync(dirname(path), { recursive: true, mode: 0o700 })
+    return openSync(path, constants.O_RDWR | constants.O_CREAT, 0o600)
+  } catch (cause) {
+    const why = (cause as Error).message
+    throw new Error(`${why} · fix: run as root, or set storage to a directory that can be written`, { cause })
   }
 }
 
@@ -127,7 +134,7 @@ function placesIn(fd: number, path: string, failed: (error: Error) => void): Omi
     if (entry === 'free' || entry === undefined || known.has(entry.key)) {
       free.push(slot)
       if (entry === undefined) damaged++
-    } else known.set(entry.key, { slot, saved: entry.saved, head: undefined })
+    } else known.set(entry.key, { slot, saved: entry.saved, prefix: undefined })
   }
 
   /** Logs are read also where the disk is full. */
@@ -148,13 +155,13 @@ function placesIn(fd: number, path: string, failed: (error: Error) => void): Omi
       if (entry === undefined) {
         const slot = free.pop() ?? (slots < MOST_SLOTS ? slots++ : undefined)
         if (slot === undefined) return void refused.add(key)
-        entry = { slot, saved, head: undefined }
+        entry = { slot, saved, prefix: undefined }
         known.set(key, entry)
       }
-      if (entry.saved.writer !== saved.writer) entry.head = undefined
+      if (entry.saved.writer !== saved.writer) entry.prefix = undefined
       entry.saved = saved
-      entry.head ??= headOf(key, saved)
-      if (encodeSlot(entry.head, saved)) put(entry.slot)
+      entry.prefix ??= prefixOf(key, saved)
+      if (encodeSlot(entry.prefix, saved)) put(entry.slot)
     },
     entries: () => Array.from(known, ([key, { saved }]) => [key, saved]),
     remove(key) {
@@ -172,19 +179,19 @@ function placesIn(fd: number, path: string, failed: (error: Error) => void): Omi
 }
 
 /** What a slot begins with stays the same for as long as its log has the same writer. */
-function headOf(key: string, { writer }: Saved): string {
+function prefixOf(key: string, { writer }: Saved): string {
   return `${JSON.stringify({ key, ...(writer && { writer }) }).slice(0, -1)},"files":`
 }
 
 /** Fills `line`. False for what does not fit: then the slot keeps what it has. */
-function encodeSlot(head: string, saved: Saved): boolean {
+function encodeSlot(prefix: string, saved: Saved): boolean {
   const { files, modifiedMs, cursor } = saved
-  const tail = cursor === undefined ? '}' : `,"cursor":${JSON.stringify(cursor)}}`
-  const text = `${head}${JSON.stringify(files)},"modifiedMs":${modifiedMs}${tail}`
+  const suffix = cursor === undefined ? '}' : `,"cursor":${JSON.stringify(cursor)}}`
+  const text = `${prefix}${JSON.stringify(files)},"modifiedMs":${modifiedMs}${suffix}`
   // No character is longer than three bytes for each of its units.
   if (text.length * 3 > ROOM && Buffer.byteLength(text) > ROOM) {
     const [first] = files
-    return first !== undefined && files.length > 1 && encodeSlot(head, { ...saved, files: [first] })
+    return first !== undefined && files.length > 1 && encodeSlot(prefix, { ...saved, files: [first] })
   }
   const end = SUM_BYTES + line.write(text, SUM_BYTES)
   line.write(

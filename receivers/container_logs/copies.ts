@@ -1,5 +1,5 @@
 // Rotation by copy and truncate: for a moment the same lines stand in the copy and in the log, and must be read once.
-import { bytesAt, closeLogFile, openLogFile, TAIL_BYTES } from './log_file.ts'
+import { bytesAt, closeLogFile, type LogFile, openLogFile, TAIL_BYTES } from './log_file.ts'
 import type { Sibling } from './siblings.ts'
 
 /** Whether `copy` is one of what still stands in `current`, whole or not yet: the truncation is about to come. */
@@ -13,13 +13,15 @@ export function isBeingCopied(copy: Sibling, current: Sibling): boolean {
 
 /** Undefined for what is gone. */
 function sample(path: string, places: readonly number[], end: number): string | undefined {
+  let file: LogFile | undefined
   try {
-    const file = openLogFile(path)
+    file = openLogFile(path)
     if (file === undefined) return undefined
-    const bytes = places.map((at) => bytesAt(file.fd, at, end).toString('latin1'))
-    closeLogFile(file)
-    return bytes.join('')
+    const { fd } = file
+    return places.map((at) => bytesAt(fd, at, end).toString('latin1')).join('')
   } catch {
     return undefined
+  } finally {
+    if (file) closeLogFile(file)
   }
 }

@@ -1,6 +1,5 @@
 // What containers write, whatever they run under: found, followed through every rotation, and handed on as lines.
 // What the lines mean, a processor says.
-import { mkdirSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { defineReceiver, type Logger } from '../receiver.ts'
@@ -116,7 +115,6 @@ async function keepOffsets(
 ): Promise<Checkpoints | undefined> {
   if (storage === '') return undefined
   try {
-    mkdirSync(storage, { recursive: true, mode: 0o700 })
     return await openCheckpoints(join(storage, `${id.replaceAll('/', '~')}.offsets`), failed)
   } catch (error) {
     log.warn('offsets are not kept: what is written while the agent is away is not read', {

@@ -1,4 +1,5 @@
 // Decodes entries of the journal as the addon packs them (native/index.ts, JournalEntries).
+import { NO_SEVERITY } from './lines.ts'
 
 /** In this order; what they mean: systemd.journal-fields(7), and of CONTAINER_* Docker's journald driver. */
 export const FIELDS = [
@@ -13,7 +14,7 @@ export const FIELDS = [
 
 export type Entry = {
   readonly message: Buffer
-  /** syslog's 0 to 7; 255 where there is none. */
+  /** syslog's 0 to 7, or NO_SEVERITY. */
   readonly priority: number
   readonly transport: string
   readonly cgroup: string
@@ -36,6 +37,8 @@ export type JournalReader = {
 
 const ABSENT = 0xffffffff
 
+export const priorityOf = (text: string): number => (/^[0-7]$/.test(text) ? Number(text) : NO_SEVERITY)
+
 /** Bytes stay those of `packed`. Throws a RangeError for what is cut short. */
 export function* decodeEntries(packed: Buffer): Generator<Entry> {
   for (let at = 0; at < packed.length; ) {
@@ -54,10 +57,9 @@ export function* decodeEntries(packed: Buffer): Generator<Entry> {
       at += length
     }
     const text = (i: number) => values[i]?.toString('utf8') ?? ''
-    const priority = text(1)
     yield {
       message: values[0] ?? Buffer.alloc(0),
-      priority: /^[0-7]$/.test(priority) ? Number(priority) : 255,
+      priority: priorityOf(text(1)),
       transport: text(2),
       cgroup: text(3),
       unit: text(4),

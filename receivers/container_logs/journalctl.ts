@@ -1,7 +1,7 @@
 // The journal by a child, `journalctl --output=json --follow`, where libsystemd cannot be loaded. A child that ends is
 // started again after its last entry; while nobody reads, it waits.
 import { spawn } from 'node:child_process'
-import { type Entry, FIELDS, type JournalReader, type JournalStart } from './journal_entries.ts'
+import { type Entry, FIELDS, type JournalReader, type JournalStart, priorityOf } from './journal_entries.ts'
 import { NEWLINE } from './lines.ts'
 
 /** Then the child waits. */
@@ -65,7 +65,12 @@ export function startJournalctl(start: JournalStart, failed: (error: Error) => v
       }
       const rest = bytes.subarray(at)
       const isTooLong = entries.length === 0 && rest.length > LONGEST_BYTES
-      if (isTooLong) failed(new Error(`journalctl: an entry of more than ${LONGEST_BYTES} bytes is left out`))
+      if (isTooLong)
+        failed(
+          new Error(
+            `journalctl: an entry of more than ${LONGEST_BYTES} bytes is left out · fix: apt-get install libsystemd0, which reads it`,
+          ),
+        )
       waiting = rest.length > 0 && !isTooLong ? [rest] : []
       waitingBytes = isTooLong ? 0 : rest.length
       if (waitingBytes < MOST_WAITING_BYTES || rest.indexOf(NEWLINE) === -1) child.stdout.resume()
@@ -102,10 +107,9 @@ export function parseEntry(line: string): { readonly entry: Entry; readonly curs
   if (typeof cursor !== 'string') return undefined
   const bytes = (name: string) => bytesOf(told[name])
   const text = (name: string) => bytes(name).toString('utf8')
-  const priority = text('PRIORITY')
   const entry: Entry = {
     message: bytes('MESSAGE'),
-    priority: /^[0-7]$/.test(priority) ? Number(priority) : 255,
+    priority: priorityOf(text('PRIORITY')),
     transport: text('_TRANSPORT'),
     cgroup: text('_SYSTEMD_CGROUP'),
     unit: text('_SYSTEMD_UNIT'),

@@ -11,7 +11,7 @@ import * as z from 'zod/mini'
 import containerLogs from '../../receivers/container_logs/index.ts'
 import { hostSettings, startHost } from '../../receivers/host/index.ts'
 import { atEnd } from '../ending.ts'
-import { faults, readLedger, startReader } from '../log_ledger.ts'
+import { endReader, faults, readLedger, startReader } from '../log_ledger.ts'
 import { listeningLog } from '../receivers/quiet.ts'
 import { requires } from '../requires.ts'
 import { buildTool } from '../tools/build.ts'
@@ -61,9 +61,7 @@ for (const [how, lacks] of Object.entries({ libsystemd: [], 'a journalctl child'
       await until('some lines came', () => (seen(ofUnit)?.lines ?? 0) > 500 && (seen(ofBox)?.lines ?? 0) > 500, {
         deadlineMs: 20_000,
       })
-      const gone = new Promise((resolve) => first.once('exit', resolve))
-      first.kill('SIGTERM')
-      await gone
+      await endReader(first, 'SIGTERM')
       await docker.docker('wait', box.id) // nobody is there to see it end
       const second = await startReader(given)
       atEnd(t, () => void second.kill('SIGKILL'))

@@ -1,6 +1,7 @@
 // Fifty containers write ten million numbered lines, through Docker's drivers and into files of their own, their logs are
-// rotated and truncated, the agent is killed and ended again and again: every number comes, and hardly one comes twice. Takes minutes and gigabytes, so it runs with LEADLINE_LONG=1;
-// LEADLINE_LONG_LINES=40000 takes fewer lines per container, and what runs always is a hundredth of it.
+// rotated and truncated, the agent is killed and ended again and again: every number comes, and hardly one comes twice.
+// Takes minutes and gigabytes, so it runs with LEADLINE_LONG=1; LEADLINE_LONG_LINES=40000 takes fewer lines per
+// container, and what runs always is a hundredth of it.
 import assert from 'node:assert/strict'
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -9,7 +10,7 @@ import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { startDocker } from '../containers/docker.ts'
 import { atEnd } from '../ending.ts'
-import { faults, readLedger, startReader } from '../log_ledger.ts'
+import { endReader, faults, readLedger, startReader } from '../log_ledger.ts'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 
@@ -83,9 +84,7 @@ test(
     const everyMs = ((LINES / PER_SECOND) * 1000) / (ENDINGS.length + 1)
     for (const signal of ENDINGS) {
       await sleep(everyMs)
-      const gone = new Promise((resolve) => reader.once('exit', resolve))
-      reader.kill(signal)
-      await gone
+      await endReader(reader, signal)
       reader = await start()
     }
 

@@ -1,7 +1,7 @@
 // Builds a C program of this folder, once per content: `buildTool('fork_storm')` is the path of the binary.
 import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { existsSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
+import { existsSync, globSync, mkdirSync, readFileSync, renameSync } from 'node:fs'
 import { join } from 'node:path'
 
 /** Static, so that it also runs inside an image that holds nothing else. */
@@ -12,7 +12,10 @@ export const buildLibrary = (name: string): string => build(name, '-shared', '-f
 
 function build(name: string, ...flags: readonly string[]): string {
   const source = join(import.meta.dirname, `${name}.c`)
-  const hash = createHash('sha256').update(readFileSync(source)).digest('hex').slice(0, 12)
+  const headers = globSync(join(import.meta.dirname, '*.h')).toSorted()
+  const contents = createHash('sha256')
+  for (const path of [source, ...headers]) contents.update(readFileSync(path))
+  const hash = contents.digest('hex').slice(0, 12)
   const folder = join(import.meta.dirname, 'build')
   const binary = join(folder, `${name}-${hash}`)
   if (!existsSync(binary)) {

@@ -1,30 +1,11 @@
-// One log through everything that is done to log files; each line has to come once, also over restarts.
+// One log through everything that is done to its files while it is followed; each line has to come once.
 import assert from 'node:assert/strict'
-import {
-  appendFileSync,
-  copyFileSync,
-  mkdtempSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  statSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { appendFileSync, copyFileSync, renameSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { gzipSync } from 'node:zlib'
-import { decodeSlot, openCheckpoints } from '../../../receivers/container_logs/checkpoints.ts'
-import { jsonFile } from '../../../receivers/container_logs/formats/json_file.ts'
 import { until } from '../../until.ts'
 import { setUp } from './one_log.ts'
-
-/** As logrotate names them: .1, .2 … */
-function shift(path: string, old: number): void {
-  for (let i = old; i > 0; i--) renameSync(i === 1 ? path : `${path}.${i - 1}`, `${path}.${i}`)
-}
+import { compress, copyAndTruncate, shift } from './rotating.ts'
 
 test('renamed, also with lines that come later into the old file', async (t) => {
   const log = setUp(t)
@@ -51,8 +32,7 @@ test('renamed three times between two looks, the oldest compressed', async (t) =
     log.write(10)
     shift(log.path, old)
   }
-  writeFileSync(`${log.path}.3.gz`, gzipSync(readFileSync(`${log.path}.3`)))
-  rmSync(`${log.path}.3`)
+  compress(`${log.path}.3`)
   log.write(10)
   const { counts } = await log.read(200)
   log.check()
@@ -64,8 +44,7 @@ test('copied and truncated, with lines that nobody had read before', async (t) =
   log.write(10)
   await log.read()
   log.write(10)
-  copyFileSync(log.path, `${log.path}.1`)
-  truncateSync(log.path)
+  copyAndTruncate(log.path)
   log.write(30)
   const { counts } = await log.read(200)
   log.check()
@@ -81,36 +60,11 @@ test('truncated again before anything of it was read', async (t) => {
   follower.poll(Date.now()) // sees the rotation, and opens what is there
   await sleep(50)
   renameSync(`${log.path}.1`, `${log.path}.2`)
-  copyFileSync(log.path, `${log.path}.1`)
-  truncateSync(log.path)
+  copyAndTruncate(log.path)
   log.write(5)
   await log.read(200)
   log.check()
 })
-
-for (const [when, copied] of Object.entries({ begun: 0, 'half done': 0.5, done: 1 })) {
-  test(`a new agent comes while a copy is ${when} and the log not truncated yet`, async (t) => {
-    const log = setUp(t)
-    log.write(10)
-    await log.read()
-    log.end()
-    log.write(10)
-    copyFileSync(log.path, `${log.path}.1`)
-    truncateSync(log.path)
-    log.write(100)
-    renameSync(`${log.path}.1`, `${log.path}.2`)
-    const bytes = readFileSync(log.path)
-    writeFileSync(`${log.path}.1`, bytes.subarray(0, Math.floor(bytes.length * copied)))
-    await log.read()
-    writeFileSync(`${log.path}.1`, bytes)
-    await log.read()
-    truncateSync(log.path)
-    await log.read()
-    log.write(200)
-    await log.read()
-    log.check()
-  })
-}
 
 test('copied, truncated and written to the same size again between two looks', async (t) => {
   const log = setUp(t)
@@ -130,8 +84,7 @@ test('copied and truncated before anything was read, and longer again than it wa
   log.write(10)
   const follower = await log.look()
   await until('it is open', () => follower.begun)
-  copyFileSync(log.path, `${log.path}.1`)
-  truncateSync(log.path)
+  copyAndTruncate(log.path)
   log.write(100)
   await log.read()
   log.check()
@@ -141,13 +94,11 @@ test('empty when it was opened, then filled, copied, truncated and filled again 
   const log = setUp(t)
   log.write(10)
   await log.read()
-  copyFileSync(log.path, `${log.path}.1`)
-  truncateSync(log.path)
+  copyAndTruncate(log.path)
   await log.read()
   log.write(10)
   renameSync(`${log.path}.1`, `${log.path}.2`)
-  copyFileSync(log.path, `${log.path}.1`)
-  truncateSync(log.path)
+  copyAndTruncate(log.path)
   log.write(20)
   const { counts } = await log.read()
   log.check()
@@ -160,11 +111,9 @@ test('copied and truncated twice, and what stands before the place is the same e
   appendFileSync(log.path, content(1, 0))
   await log.read()
   appendFileSync(log.path, 'the same line\n')
-  copyFileSync(log.path, `${log.path}.2`)
-  truncateSync(log.path)
+  copyAndTruncate(log.path, '.2')
   appendFileSync(log.path, content(2, 5))
-  copyFileSync(log.path, `${log.path}.1`)
-  truncateSync(log.path)
+  copyAndTruncate(log.path)
   appendFileSync(log.path, content(3, 5))
   const { counts } = await log.read(200)
   assert.equal(`${log.lines.join('\n')}\n`, content(1, 1) + content(2, 5) + content(3, 5))
@@ -186,21 +135,6 @@ test('what is seen to have been there before a truncation without a copy is coun
   assert.equal(log.lines.at(-1), 'line 11')
 })
 
-test('an old file that cannot be unpacked is told', async (t) => {
-  const log = setUp(t)
-  log.write(10)
-  await log.read()
-  log.write(10)
-  const packed = gzipSync(readFileSync(log.path))
-  rmSync(log.path)
-  writeFileSync(`${log.path}.1.gz`, packed.subarray(0, packed.length / 2))
-  log.write(5)
-  log.end()
-  await log.read()
-  assert.match(log.told.join(), /^cannot unpack .*app\.log\.1\.gz: .+ · fix: /)
-  assert.equal(log.lines.at(-1), 'line 25')
-})
-
 test('truncated without a copy is a gap, and reading goes on', async (t) => {
   const log = setUp(t)
   log.write(10)
@@ -210,68 +144,6 @@ test('truncated without a copy is a gap, and reading goes on', async (t) => {
   const { counts } = await log.read()
   log.check()
   assert.deepEqual([counts.truncations, counts.gaps], [1, 1])
-})
-
-for (const [how, change] of Object.entries({
-  nothing: () => {},
-  'a rename': (path: string) => shift(path, 1),
-  'a rename and compression': (path: string) => {
-    writeFileSync(`${path}.1.gz`, gzipSync(readFileSync(path)))
-    rmSync(path)
-  },
-  'a copy and truncation': (path: string) => {
-    copyFileSync(path, `${path}.1`)
-    truncateSync(path)
-  },
-})) {
-  test(`${how} while no agent was there`, async (t) => {
-    const log = setUp(t)
-    log.write(10)
-    await log.read()
-    log.end()
-    log.write(10)
-    change(log.path)
-    log.write(10)
-    const { counts } = await log.read(200)
-    log.check()
-    assert.equal(counts.gaps, 0)
-    log.end()
-    await log.read()
-    log.check()
-  })
-}
-
-test('two renames while no agent was there', async (t) => {
-  const log = setUp(t)
-  log.write(100)
-  await log.read()
-  log.end()
-  log.write(10)
-  shift(log.path, 1)
-  log.write(10)
-  shift(log.path, 2)
-  log.write(10)
-  await log.read(200)
-  log.check()
-})
-
-test('two files are half read when the agent ends, and both are compressed then', async (t) => {
-  const log = setUp(t)
-  log.write(10)
-  await log.read()
-  shift(log.path, 1)
-  log.write(10)
-  await log.read()
-  log.end()
-  log.write(10)
-  shift(log.path, 2)
-  for (const old of ['.1', '.2']) {
-    writeFileSync(`${log.path}${old}.gz`, gzipSync(readFileSync(`${log.path}${old}`)))
-    rmSync(`${log.path}${old}`)
-  }
-  log.write(10)
-  await log.read(200)
-  log.check()
 })
 
 test('an open line waits for its end, then for as long as is set', async (t) => {
@@ -288,62 +160,6 @@ test('an open line waits for its end, then for as long as is set', async (t) => 
   assert.deepEqual(log.lines, ['open and shut', 'next'])
 })
 
-test('a line in pieces is whole after a restart, and nothing between them comes twice', async (t) => {
-  const log = setUp(t, { format: jsonFile })
-  log.limits.flushMs = 60_000
-  const record = (text: string, stream = 'stdout') => `${JSON.stringify({ log: text, stream, time: '' })}\n`
-  const piece = 'p'.repeat(16 << 10)
-  appendFileSync(log.path, record('first\n') + record(piece) + record('err\n', 'stderr'))
-  await log.read()
-  log.end()
-  appendFileSync(log.path, record('end\n'))
-  await log.read()
-  assert.ok(log.lines.length === 2 && log.lines[1] === `${piece}end`)
-})
-
-test('a line whose pieces are in two files is whole after two restarts', async (t) => {
-  const log = setUp(t, { format: jsonFile })
-  log.limits.flushMs = 60_000
-  const record = (text: string, stream = 'stdout') => `${JSON.stringify({ log: text, stream, time: '' })}\n`
-  const piece = 'p'.repeat(16 << 10)
-  appendFileSync(log.path, record('first\n') + record(piece))
-  await log.read()
-  shift(log.path, 1)
-  appendFileSync(log.path, record('err\n', 'stderr'))
-  await log.read()
-  for (const more of ['one\n', 'two\n']) {
-    log.end()
-    appendFileSync(log.path, record(more, 'stderr'))
-    await log.read()
-  }
-  log.end()
-  appendFileSync(log.path, record('end\n'))
-  await log.read()
-  assert.deepEqual(log.lines, ['first', `${piece}end`])
-})
-
-test('from the end: what is there is left alone', async (t) => {
-  const log = setUp(t, { start: { at: 'end' } })
-  log.write(1000)
-  await log.read()
-  assert.deepEqual(log.lines, [])
-  appendFileSync(log.path, 'new\n')
-  await log.read()
-  assert.deepEqual(log.lines, ['new'])
-})
-
-test('since a time: what is older is left alone, to the line', async (t) => {
-  const sinceMs = Date.parse('2026-01-01T00:10:00Z')
-  const log = setUp(t, { format: jsonFile, start: { at: 'time', sinceMs, whole: false } })
-  for (let i = 0; i < 5000; i++) {
-    const time = new Date(sinceMs + (i - 4000) * 100).toISOString()
-    appendFileSync(log.path, `${JSON.stringify({ log: `${i}\n`, stream: 'stdout', time })}\n`)
-  }
-  await log.read()
-  assert.equal(log.lines[0], '4000')
-  assert.equal(log.lines.length, 1000)
-})
-
 test('too far behind: the oldest is skipped and counted', async (t) => {
   const log = setUp(t)
   log.write(1)
@@ -354,35 +170,4 @@ test('too far behind: the oldest is skipped and counted', async (t) => {
   assert.ok(counts.skippedBytes > 90_000, String(counts.skippedBytes))
   assert.equal(log.lines.at(-1), 'line 10001')
   assert.match(log.lines[1] ?? '', /^line \d+$/)
-})
-
-test('offsets survive, damaged ones are not believed, and two agents do not share a file', async (t) => {
-  const folder = mkdtempSync(join(tmpdir(), 'leadline-offsets-'))
-  t.after(() => rmSync(folder, { recursive: true, force: true }))
-  const path = join(folder, 'offsets')
-  const saved = { files: [{ dev: '1', ino: '2', offset: 3, tail: 'YWJj' }], modifiedMs: 4 }
-  const first = await openCheckpoints(path, assert.fail)
-  for (let i = 0; i < 100; i++) first.write(`log ${i}`, saved)
-  await assert.rejects(openCheckpoints(path, assert.fail), /fix: /)
-  first.close()
-  assert.equal(statSync(path).size, 101 * 1024)
-
-  const bytes = readFileSync(path)
-  bytes[5 * 1024 + 20] = (bytes[5 * 1024 + 20] ?? 0) ^ 1
-  writeFileSync(path, bytes.subarray(0, 100 * 1024 + 50))
-  const second = await openCheckpoints(path, assert.fail)
-  assert.deepEqual(second.read('log 0'), saved)
-  assert.equal(second.read('log 4'), undefined)
-  assert.equal(second.read('log 99'), undefined)
-  assert.equal(second.damaged, 2)
-  second.remove('log 0')
-  second.close()
-  const third = await openCheckpoints(path, assert.fail)
-  assert.equal(third.read('log 0'), undefined)
-  third.close()
-
-  writeFileSync(path, 'somebody else has this file')
-  await assert.rejects(openCheckpoints(path, assert.fail), /fix: /)
-  assert.equal(readFileSync(path, 'utf8'), 'somebody else has this file')
-  assert.equal(decodeSlot(Buffer.alloc(1024)), undefined)
 })

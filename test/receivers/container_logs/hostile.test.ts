@@ -1,25 +1,9 @@
 // Logs that are no logs, and lines that are no lines: nothing is read that is not the log's, nothing stops.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import {
-  appendFileSync,
-  mkdirSync,
-  mkdtempSync,
-  openSync,
-  renameSync,
-  rmdirSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-  writeSync,
-} from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { appendFileSync, mkdirSync, renameSync, rmdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { openCheckpoints } from '../../../receivers/container_logs/checkpoints.ts'
 import { startRounds } from '../../../receivers/container_logs/rounds.ts'
-import { atEnd } from '../../ending.ts'
-import { requires } from '../../requires.ts'
 import { setUp } from './one_log.ts'
 
 for (const [what, put] of Object.entries({
@@ -70,33 +54,6 @@ test('bytes that are no UTF-8 come as they are', async (t) => {
   await log.read()
   assert.equal(`${log.lines.join('\n')}\n`, bytes.toString('latin1'))
 })
-
-test(
-  'while the disk is full offsets are not noted, which is told, and noted again when there is room',
-  requires('root'),
-  async (t) => {
-    const folder = mkdtempSync(join(tmpdir(), 'leadline-full-'))
-    atEnd(t, () => rmSync(folder, { recursive: true, force: true }))
-    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=16k', 'none', folder])
-    atEnd(t, () => execFileSync('umount', ['--lazy', folder]))
-    const told: string[] = []
-    const checkpoints = await openCheckpoints(join(folder, 'offsets'), ({ message }) => void told.push(message))
-    const fill = openSync(join(folder, 'fill'), 'w')
-    assert.throws(() => {
-      for (let i = 0; i < 100; i++) writeSync(fill, Buffer.alloc(4096))
-    }, /ENOSPC/)
-    const saved = (offset: number) => ({ files: [{ dev: '1', ino: '2', offset, tail: '' }], modifiedMs: 4 })
-    for (let i = 0; i < 20; i++) checkpoints.write(`log ${i}`, saved(1))
-    assert.match(told.join(), /^cannot note offsets in .*ENOSPC.* · fix: /)
-    rmSync(join(folder, 'fill'))
-    execFileSync('truncate', ['-s', '0', `/proc/${process.pid}/fd/${fill}`])
-    for (let i = 0; i < 10; i++) checkpoints.write(`log ${i}`, saved(2))
-    checkpoints.close()
-    const next = await openCheckpoints(join(folder, 'offsets'), assert.fail)
-    assert.equal(next.read('log 9')?.files[0]?.offset, 2)
-    next.close()
-  },
-)
 
 test('a thousand logs with news at once leave turns to others', async (t) => {
   const { promise: allRead, resolve } = Promise.withResolvers<void>()
