@@ -1,5 +1,5 @@
 // Where `leadline logs` reads: files one after the other or standard input, to the end or for as long as it grows.
-import { closeSync, createReadStream, fstatSync, openSync, readSync, statSync } from 'node:fs'
+import { closeSync, fstatSync, openSync, readSync, statSync } from 'node:fs'
 import type { Transform } from 'node:stream'
 import { pipeline } from 'node:stream/promises'
 import { createGunzip, createZstdDecompress } from 'node:zlib'
@@ -48,7 +48,7 @@ async function readFile(file: string, onBytes: (bytes: Buffer) => void): Promise
     let length = readSync(descriptor, chunk)
     const unpack = unpackerOf(chunk.subarray(0, length))
     if (unpack !== undefined) {
-      await readPacked(file, unpack, onBytes)
+      await readPacked(file, piecesOf(descriptor, chunk.subarray(0, length)), unpack, onBytes)
       return
     }
     if (isBinary(chunk.subarray(0, length))) {
@@ -69,9 +69,23 @@ function unpackerOf(begin: Buffer): (() => Transform) | undefined {
   return begin.readUInt32LE(0) === 0xfd2fb528 ? createZstdDecompress : undefined
 }
 
-async function readPacked(file: string, unpack: () => Transform, onBytes: (bytes: Buffer) => void) {
+/** What has been read, and then the rest: a pipe gives nothing twice. */
+function* piecesOf(descriptor: number, begin: Buffer): Generator<Buffer> {
+  for (let piece = begin; piece.length > 0; ) {
+    yield piece
+    const chunk = Buffer.allocUnsafe(CHUNK_BYTES)
+    piece = chunk.subarray(0, readSync(descriptor, chunk))
+  }
+}
+
+async function readPacked(
+  file: string,
+  packed: Iterable<Buffer>,
+  unpack: () => Transform,
+  onBytes: (bytes: Buffer) => void,
+) {
   try {
-    await pipeline(createReadStream(file), unpack(), async (pieces: AsyncIterable<Buffer>) => {
+    await pipeline(packed, unpack(), async (pieces: AsyncIterable<Buffer>) => {
       for await (const bytes of pieces) onBytes(bytes)
     })
   } catch (error) {
