@@ -6,7 +6,8 @@
 // loses what came last.
 import { type Attributes, isCumulative, type Metric } from '../receivers/receiver.ts'
 import { createDelivery } from './delivery.ts'
-import { type AttributeSet, internAttributes, internLabels, internSubjects, type View } from './interning.ts'
+import type { View } from './interning.ts'
+import { createMembers, MAX_FAMILIES } from './members.ts'
 import type { Batch, Point, Resource } from './processor.ts'
 import { createStore, type Family, NONE, type Source } from './series.ts'
 
@@ -87,23 +88,17 @@ export interface Table {
   readonly lost: number
 }
 
-/** A contribution's key is `attribute set × this + family`: a small integer for as long as can be. */
-const MAX_FAMILIES = 4096
-
 export function createTable(options: TableOptions): Table {
   const { view, forgetAfterMs = 300_000, maxSeries = 1_000_000, maxLabelBytes = 1024, now = Date.now } = options
   const families = new Map<string, Family>()
   const sources: Source[] = []
-  const subjects = internSubjects()
-  const attributeSets = internAttributes()
-  const labelSets = internLabels(view, maxLabelBytes)
   const store = createStore()
+  const members = createMembers(store, { view, maxSeries, maxLabelBytes })
   const delivery = createDelivery(store, options.maxHeld)
   const refusals = { values: 0, series: 0, kinds: 0, duplicates: 0 }
   /** Series to add up anew at the end of the batch. */
   let unsettled: number[] = []
   let generation = 0
-  let size = 0
 
   function sourceOf(id: string): Source {
     let source = sources.find((known) => known.id === id)
@@ -139,12 +134,12 @@ export function createTable(options: TableOptions): Table {
       refusals.kinds++
       return
     }
-    const known = contributionOf(point, family)
+    const known = members.contributionOf(point, family)
     if (known !== undefined && isTaken(known, source, nowMs)) {
       refusals.duplicates++
       return
     }
-    const contribution = known ?? add(point, family, source, collectedMs)
+    const contribution = known ?? members.add(point, family, source.index, collectedMs)
     if (contribution === undefined || !follow(contribution, point, nowMs)) {
       refusals.series++
       return
@@ -171,47 +166,12 @@ export function createTable(options: TableOptions): Table {
     unsettled.push(slot)
   }
 
-  function contributionOf(point: Point, family: Family): number | undefined {
-    const subject = subjects.find(point.subject)
-    if (subject === undefined) return undefined
-    const attributes = attributeSets.find(point.attributes)
-    if (attributes === undefined) return undefined
-    return subject.contributions.get(attributes.id * MAX_FAMILIES + family.id)
-  }
-
   // Two receivers that read the same counter at different moments would look like a counter that goes down.
   function isTaken(contribution: number, source: Source, nowMs: number): boolean {
     const seen = store.seen.get(contribution)
     const owner = sources[store.source.get(contribution)]
     if (owner === undefined || owner === source) return seen === generation
     return seen === owner.generation && nowMs - owner.appliedMs <= forgetAfterMs
-  }
-
-  function add(point: Point, family: Family, source: Source, collectedMs: number): number | undefined {
-    const attributes = attributeSets.take(point.attributes)
-    const slot = seriesOf(point, attributes, family, source.index)
-    if (slot === undefined) {
-      attributeSets.giveBack(attributes)
-      return undefined
-    }
-    const subject = subjects.find(point.subject) ?? subjects.add(point.subject)
-    const contribution = store.addContribution(subject, attributes, slot)
-    subject.contributions.set(attributes.id * MAX_FAMILIES + family.id, contribution)
-    store.resource[contribution] = point.resource
-    store.startMs.set(slot, Math.min(store.startMs.get(slot), point.subject.bornMs, collectedMs))
-    return contribution
-  }
-
-  /** Undefined when there is no room for another one. */
-  function seriesOf(point: Point, attributes: AttributeSet, family: Family, scope: number): number | undefined {
-    const labels = labelSets.take(point, attributes)
-    const known = family.series.get(labels.id)
-    if (known === undefined && size < maxSeries) {
-      size++
-      return store.addSeries(family, labels, scope)
-    }
-    labelSets.giveBack(labels)
-    return known
   }
 
   /**
@@ -225,13 +185,13 @@ export function createTable(options: TableOptions): Table {
     const family = store.family[from]
     const attributes = store.attributes[contribution]
     if (family === undefined || attributes === undefined) return false
-    const sizeBefore = size
-    const to = seriesOf(point, attributes, family, store.scope.get(from))
+    const sizeBefore = members.size
+    const to = members.seriesOf(point, attributes, family, store.scope.get(from))
     if (to === undefined) return false
     store.resource[contribution] = point.resource
     if (to === from) return true
 
-    const isNew = size > sizeBefore
+    const isNew = members.size > sizeBefore
     const renamed = isNew && store.isAlone(contribution)
     if (renamed) {
       store.inherit(to, from)
@@ -242,30 +202,12 @@ export function createTable(options: TableOptions): Table {
     const others = store.unlink(contribution)
     store.link(contribution, to)
     if (others > 0) unsettle(from)
-    else if (renamed || !isCumulative(family.metric.kind)) removeSeries(from)
+    else if (renamed || !isCumulative(family.metric.kind)) members.removeSeries(from)
     else {
       store.settle(from)
       store.leftMs.set(from, nowMs)
     }
     return true
-  }
-
-  function removeSeries(slot: number) {
-    const labels = store.labels[slot]
-    store.removeSeries(slot)
-    if (labels !== undefined) labelSets.giveBack(labels)
-    size--
-  }
-
-  /** After it left its series' list. */
-  function removeContribution(contribution: number, family: Family) {
-    const subject = store.subject[contribution]
-    const attributes = store.attributes[contribution]
-    store.removeContribution(contribution)
-    if (subject === undefined || attributes === undefined) return
-    subject.contributions.delete(attributes.id * MAX_FAMILIES + family.id)
-    if (subject.contributions.size === 0) subjects.remove(subject)
-    attributeSets.giveBack(attributes)
   }
 
   // Absent is better than stale: what the receiver did not say again is not known any more.
@@ -277,8 +219,8 @@ export function createTable(options: TableOptions): Table {
       const family = store.family[slot]
       if (family === undefined || isCumulative(family.metric.kind)) continue
       const others = store.unlink(at)
-      removeContribution(at, family)
-      if (others === 0) removeSeries(slot)
+      members.removeContribution(at, family)
+      if (others === 0) members.removeSeries(slot)
       else unsettle(slot)
     }
   }
@@ -304,7 +246,7 @@ export function createTable(options: TableOptions): Table {
     })
     for (const contribution of leaving) {
       if (isCumulative(family.metric.kind)) store.fold(contribution, 'anew')
-      removeContribution(contribution, family)
+      members.removeContribution(contribution, family)
     }
     if (stay > 0) {
       if (leaving.length > 0) store.settle(slot)
@@ -316,7 +258,7 @@ export function createTable(options: TableOptions): Table {
       if (leaving.length > 0) store.leftMs.set(slot, Number.NEGATIVE_INFINITY)
       return false
     }
-    removeSeries(slot)
+    members.removeSeries(slot)
     return true
   }
 
@@ -352,7 +294,7 @@ export function createTable(options: TableOptions): Table {
       dropUnreported(source)
       for (const slot of unsettled) store.settle(slot)
       unsettled = []
-      labelSets.endBatch()
+      members.endBatch()
     },
 
     forget() {
@@ -366,14 +308,14 @@ export function createTable(options: TableOptions): Table {
     },
 
     get size() {
-      return size
+      return members.size
     },
     get refused() {
       return refusals.values + refusals.series + refusals.kinds + refusals.duplicates
     },
     refusals,
     get cleaned() {
-      return labelSets.changed
+      return members.cleaned
     },
 
     *rows() {

@@ -1,6 +1,6 @@
-// What tests of processors are given: subjects, points and batches, made as the pipeline makes them.
+// What tests of processors are given: subjects, points and batches, made as the pipeline makes them, and tables.
 import type { Batch, Point, Resource } from '../../processors/processor.ts'
-import type { View } from '../../processors/table.ts'
+import { createTable, type Table, type TableOptions, type View } from '../../processors/table.ts'
 import type { Attributes, Metric, MetricKind, Subject } from '../../receivers/receiver.ts'
 
 export type LivingCgroup = Extract<Subject, { kind: 'cgroup' }>
@@ -56,6 +56,24 @@ export const OTEL: View = {
   resource: (given) => given.resource ?? HOST,
   attributes: (given) => given.attributes,
 }
+
+export const MINUTE_MS = 60_000
+
+/** A table, the clock it goes by, and what brings it points at that time. */
+export function tableAt(startMs = 10_000, options: Partial<TableOptions> = {}) {
+  const clock = { nowMs: startMs }
+  const table = createTable({ view: PROMETHEUS, now: () => clock.nowMs, ...options })
+  return {
+    table,
+    clock,
+    report: (points: Point[], receiver?: string) => table.apply(batch(points, clock.nowMs, receiver)),
+  }
+}
+
+/** Of all rows. */
+export const values = (table: Table) => [...table.rows()].map((row) => row.value)
+export const byContainer = (table: Table) =>
+  Object.fromEntries([...table.rows()].map((row) => [row.attributes.container_id ?? '', row.value]))
 
 /** The same numbers for the same seed, in [0, 1). (mulberry32, in the public domain.) */
 export function random(seed: number): () => number {

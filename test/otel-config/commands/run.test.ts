@@ -1,9 +1,10 @@
 // The agent as its users meet it: a process with lines, signals and an exit code.
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { writeFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
+import { readdirSync, readlinkSync, writeFileSync } from 'node:fs'
+import { type AddressInfo, connect, createServer } from 'node:net'
 import { test } from 'node:test'
+import { until } from '../../until.ts'
 import { agent, folder, leadline, SMALL } from './given.ts'
 
 const READY = 'Everything is ready. Begin running and processing data.'
@@ -14,6 +15,18 @@ const messages = (stderr: string) =>
     .trimEnd()
     .split('\n')
     .map((line) => line.split('\t').slice(1, 3).join(' '))
+
+/** BPF programs, maps and links that a process holds, and its watches on files. None of these comes late. */
+function heldInKernel(pid: number | undefined): string[] {
+  const links = readdirSync(`/proc/${pid}/fd`).flatMap((fd) => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${fd}`)
+    } catch {
+      return [] // it was closed meanwhile
+    }
+  })
+  return links.filter((link) => /^anon_inode:(bpf|inotify)/.test(link)).sort()
+}
 
 test('says the lines of the Collector, serves its page, and ends with 0 after SIGTERM', async (context) => {
   const file = folder(context)('agent.yaml', SMALL)
@@ -129,6 +142,64 @@ test('SIGHUP takes a new configuration, keeps the old one when the new is wrong,
 
   running.child.kill('SIGTERM')
   assert.equal(await running.ended(), 0)
+})
+
+test('SIGHUPs faster than it can reload become one reload after the other, and the last one is heard', async (context) => {
+  // An address of this process alone, and always the same port: of two services at once the second could not start.
+  const endpoint = `127.${64 + (process.pid >> 16)}.${(process.pid >> 8) & 255}.${process.pid & 255}:19464`
+  const small = SMALL.replace('localhost:0', endpoint)
+  const file = folder(context)('agent.yaml', small)
+  const running = agent(context, ['--config', file])
+  await running.says('metrics on ')
+  const held = () => heldInKernel(running.child.pid)
+  const before = held()
+
+  const LAST = 50
+  const fields = (round: number) => `service: {telemetry: {logs: {initial_fields: {round: "${round}"}}}, `
+  for (let round = 1; round <= LAST; round++) {
+    writeFileSync(file, small.replace('service: {', fields(round)))
+    running.child.kill('SIGHUP')
+  }
+  await running.says(new RegExp(`metrics on .*"round":"${LAST}"`))
+  await until('its page is there again, and it holds what it held before', async () => {
+    assert.equal((await fetch(running.url())).status, 200)
+    assert.deepEqual(held(), before)
+    return true
+  })
+
+  running.child.kill('SIGTERM')
+  assert.equal(await running.ended(), 0)
+  assert.doesNotMatch(running.stderr(), /could not start|Could not stop/)
+  const steps = messages(running.stderr()).filter((line) => /Config updated|Everything is ready|shutdown/.test(line))
+  const reloads = steps.filter((line) => line.includes('Config updated')).length
+  assert.ok(reloads >= 1 && reloads <= LAST, `${reloads} reloads`)
+  const round = ['info Config updated, restart service', `info ${READY}`]
+  assert.deepEqual(steps, [`info ${READY}`, ...Array(reloads).fill(round).flat(), 'info Starting shutdown...'])
+})
+
+test('SIGTERM ends it also while somebody who asked for the page does not read it', async (context) => {
+  // A page of megabytes, more than the kernel keeps for a connection (tcp_wmem in tcp(7)): it cannot have been sent.
+  const labels = Object.fromEntries(Array.from({ length: 1000 }, (_, at) => [`label_${at}`, 'x'.repeat(900)]))
+  const file = folder(context)(
+    'agent.yaml',
+    SMALL.replace('"localhost:0"', `"localhost:0", const_labels: ${JSON.stringify(labels)}`),
+  )
+  const running = agent(context, ['--config', file])
+  await running.says('metrics on ')
+  const { hostname, port, host, pathname } = new URL(running.url())
+  const socket = connect(Number(port), hostname).setEncoding('latin1')
+  context.after(() => socket.destroy())
+  socket.write(`GET ${pathname} HTTP/1.1\r\nHost: ${host}\r\n\r\n`)
+  const [begin] = await once(socket, 'data')
+  socket.pause()
+  const wholeBytes = Number(/^content-length: (\d+)/im.exec(begin)?.[1])
+
+  running.child.kill('SIGTERM')
+  assert.equal(await running.ended(), 0)
+  assert.match(running.stderr(), /Shutdown complete\./)
+  socket.on('error', () => {}).resume()
+  await once(socket, 'close')
+  assert.ok(socket.bytesRead < wholeBytes, `it had been sent: ${socket.bytesRead} of ${wholeBytes} bytes`)
 })
 
 test('a signal during the start is not lost', async (context) => {
