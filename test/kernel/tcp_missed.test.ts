@@ -24,19 +24,25 @@ test('storms in softirqs of both CPUs are counted exactly, though many events go
   const storms = await Promise.all(
     ['fin', 'rst', 'fin', 'rst'].map((how) => connections(client, 'storm', '10.77.2.2', 7000, COUNT, 0, how, 10)),
   )
-  const [established, sent] = [0, 2].map((place) => storms.reduce((sum, storm) => sum + (storm[place] ?? 0), 0))
+  const sum = (place: number) => storms.reduce((sum, storm) => sum + (storm[place] ?? 0), 0)
+  const [established, refused, sent] = [sum(0), sum(1), sum(2)]
   const now = await receiver.collectUntil(
     (seen) => seen.sum('active_connections') === 0 && seen.sum('inbound.active_connections') === 0,
   )
-  assert.equal(established, counterOf(client, 'TcpActiveOpens'))
+  // Reset and dialled again from the same port at once: a server whose other CPU is still at the first handshake
+  // refuses (tcp_check_req in net/ipv4/tcp_minisocks.c). A SYN was sent, so it is one of the active opens all the same.
+  assert.equal(refused, counterOf(client, 'TcpAttemptFails'))
+  assert.equal(established + refused, counterOf(client, 'TcpActiveOpens'))
   assert.equal(now.sum('successful_connects'), established)
-  assert.equal(now.sum('failed_connects'), 0)
+  assert.equal(now.sum('failed_connects'), refused)
   assert.equal(now.sum('bytes_sent'), sent)
   assert.equal(now.sum('active_connections'), 0)
-  // Those that failed before they were open may be among the passive opens, and may not.
+  // Those that failed before they were open may be among the passive opens, and may not; nor does the kernel take back
+  // the one that it made for somebody whom it refused then (inet_csk_complete_hashdance in inet_connection_sock.c).
   const [opens, fails] = [counterOf(server, 'TcpPassiveOpens'), counterOf(server, 'TcpAttemptFails')]
   const accepts = now.sum('inbound.accepts')
-  assert.ok(accepts <= opens && accepts >= opens - fails, `${accepts} accepts, ${opens} opens, ${fails} of them failed`)
+  const numbers = `${accepts} accepts, ${opens} opens, ${fails} of them failed, ${refused} refused`
+  assert.ok(accepts <= opens && accepts >= opens - fails - refused, numbers)
   assert.equal(now.sum('inbound.active_connections'), 0)
   assert.equal(now.sum('resets', { direction: 'received' }), counterOf(server, 'TcpEstabResets'))
 })

@@ -113,15 +113,6 @@ test('packed files are read as what is in them, and a damaged one is said', (con
   }
 })
 
-test('a packed file may be a pipe, of which nothing can be read twice', (context) => {
-  const packed = folder(context)('app.log.gz', '')
-  writeFileSync(packed, gzipSync(LOG))
-  const command = '"$0" "$1" logs --json <(cat "$2")'
-  const { stdout, stderr } = spawnSync('bash', ['-c', command, process.execPath, MAIN, packed], { encoding: 'utf8' })
-  assert.equal(stderr, '')
-  assert.equal((JSON.parse(stdout) as Report).messages, 5)
-})
-
 test('files of different formats, and one without a line end, stay apart', (context) => {
   const write = folder(context)
   const docker = write(

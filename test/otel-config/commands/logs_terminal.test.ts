@@ -103,7 +103,9 @@ test('a long reading says how far it is, and takes that away in the end', async 
 
 test('--follow shows the same summary anew as the file grows, until Control-C', async (t) => {
   const path = logFile(t)
-  const { shown, type, ended } = onTerminal(t, `${LEADLINE} --follow ${path}`)
+  // In place of the shell: one that waits would end of Control-C itself, as dash does, and script(1) takes that which
+  // SHELL names, or dash where there is none.
+  const { shown, type, ended } = onTerminal(t, `exec ${LEADLINE} --follow ${path}`)
   const screen = () => shown().split(CLEAR_SCREEN).at(-1) ?? ''
   // A terminal hands on what is written to it in pieces, so a screen is there when its last line is.
   const isShown = (first: string, last: string) =>
