@@ -5,7 +5,7 @@
  * A socket is counted exactly when `sockets` has an entry for it. The entry is made when it is dialled or accepted, or
  * when a pass over all descriptors finds one that was there before us, and stays until the socket is freed; whatever
  * closes without an entry is counted as it closes. So nothing is counted twice and nothing is missed, also when the map
- * is full or the kernel passes us over (tcp_states.h).
+ * is full or the kernel passes us over (tcp_states.h). An entry that is free is none: the next socket there takes it.
  *
  * Bytes, retransmits and round-trip times are in struct tcp_sock anyway. They are added when a socket closes and, for
  * those that live, by the pass; an entry remembers what was added already.

@@ -25,7 +25,7 @@ static __always_inline bool had_no_room(void)
 static __always_inline int freed(const struct sock *sk, const bool btf, const bool exact)
 {
 	__u64 id = (__u64)sk;
-	struct entry *entry = bpf_map_lookup_elem(&sockets, &id);
+	struct entry *entry = unless_free(bpf_map_lookup_elem(&sockets, &id));
 	const struct tcp_sock *tp = tcp_of(sk, btf);
 	bool is_its;
 
@@ -46,18 +46,25 @@ static __always_inline int freed(const struct sock *sk, const bool btf, const bo
 		COUNT(end_unseen);
 		finish(sk, tp, entry, was_reset(sk, entry, btf), btf, exact);
 	}
-	if (entry)
+	if (!entry)
+		return 0;
+	if (exact)
+		entry->flags = FREE | ENDED;
+	else
 		bpf_map_delete_elem(&sockets, &id);
 	return 0;
 }
 
 #define SECOND_NS 1000000000ULL
 
+/* Of 60000 entries. Where there are more, those that are free are taken away from here on. */
+#define MOST_ROOM_FOR_FREE 10000
+
 /*
- * One entry of `sockets`, while others may work on it. Its socket may be freed, or another one by now: the memory stays
+ * One entry of `sockets`, the `number`th, while others may work on it. Its socket may be freed, or another one by now: the memory stays
  * readable, and what is read of it is only believed if the ports are those of the entry.
  */
-static __always_inline void check(__u64 id)
+static __always_inline void check(__u64 id, __u64 number)
 {
 	const struct sock *sk = (const struct sock *)id;
 	const struct tcp_sock *tp = (const struct tcp_sock *)id;
@@ -69,6 +76,11 @@ static __always_inline void check(__u64 id)
 
 	if (!entry)
 		return;
+	if (entry->flags & FREE) {
+		if (number >= MOST_ROOM_FOR_FREE)
+			bpf_map_delete_elem(&sockets, &id);
+		return;
+	}
 	if (entry->flags & DIALLING && bpf_ktime_get_ns() - entry->dialled_ns < SECOND_NS)
 		return;
 	is_its = is_of(entry, sk, tp, false);

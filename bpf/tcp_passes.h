@@ -23,10 +23,12 @@ static __always_inline void listens(struct seq_file *seq, struct task_struct *ta
 	bpf_seq_write(seq, &record, sizeof(record));
 }
 
-static __always_inline struct entry *make_entry(__u64 id, const struct entry *fresh, const struct entry *before)
+static __always_inline struct entry *make_entry(__u64 id, const struct entry *fresh, struct entry *before)
 {
 	long failed;
 
+	if (before && before->flags & FREE)
+		return take_place(before, fresh);
 	if (before)
 		bpf_map_delete_elem(&sockets, &id);
 	failed = bpf_map_update_elem(&sockets, &id, fresh, BPF_NOEXIST);
@@ -54,6 +56,7 @@ int pass_over_files(struct bpf_iter__task_file *ctx)
 	struct file *file = ctx->file;
 	const struct tcp_sock *tp;
 	struct socket *socket;
+	struct entry *before;
 	struct entry *entry;
 	struct totals *to;
 	struct sock *sk;
@@ -78,7 +81,8 @@ int pass_over_files(struct bpf_iter__task_file *ctx)
 
 	__u64 id = (__u64)sk;
 
-	entry = bpf_map_lookup_elem(&sockets, &id);
+	before = bpf_map_lookup_elem(&sockets, &id);
+	entry = unless_free(before);
 	if (!entry && state == TCP_CLOSE && sk->__sk_common.skc_dport && is_first_pass()) {
 		/* It ended before we came, and will be freed one day. */
 		struct entry ended = { .flags = ENDED };
@@ -105,7 +109,7 @@ int pass_over_files(struct bpf_iter__task_file *ctx)
 			fresh.key.cgroup = holder;
 		if (sk->sk_shutdown == SHUTDOWN_MASK)
 			fresh.flags &= ~ACTIVE;
-		entry = make_entry(id, &fresh, entry);
+		entry = make_entry(id, &fresh, before);
 		if (!entry)
 			return 0;
 		open_entry(sk, tp, entry, false, true);
@@ -144,6 +148,6 @@ int pass_over_sockets(struct bpf_iter__bpf_map_elem *ctx)
 	const __u64 *id = ctx->key;
 
 	if (id)
-		check(*id);
+		check(*id, ctx->meta->seq_num);
 	return 0;
 }

@@ -67,7 +67,7 @@ static __always_inline void dialled(const struct sock *sk, const struct tcp_sock
 	if (before)
 		bury(id, before, exact);
 	key_of(&entry.key, sk, tp, dialling_cgroup(sk, btf), false, btf);
-	if (bpf_map_update_elem(&sockets, &id, &entry, BPF_ANY))
+	if (!put(id, &entry, before))
 		COUNT(no_entry);
 }
 
@@ -156,7 +156,8 @@ static __always_inline struct entry *entry_of(const struct sock *sk, const struc
 					      enum notice notice, const bool btf, const bool exact)
 {
 	__u64 id = (__u64)sk;
-	struct entry *entry = bpf_map_lookup_elem(&sockets, &id);
+	struct entry *before = bpf_map_lookup_elem(&sockets, &id);
+	struct entry *entry = unless_free(before);
 	bool is_its = entry && is_of(entry, sk, tp, btf);
 
 	if (is_its && entry->flags & ENDED && notice != OPENING)
@@ -184,15 +185,13 @@ static __always_inline struct entry *entry_of(const struct sock *sk, const struc
 		if (notice == END && !was_open(tp, btf))
 			return 0;
 		describe(&fresh, sk, tp, incoming, btf);
-		if (bpf_map_update_elem(&sockets, &id, &fresh, BPF_ANY)) {
+		entry = put(id, &fresh, before);
+		if (!entry) {
 			COUNT(no_entry);
 			if (notice == END)
 				count_at_once(&fresh, sk, tp, btf, exact);
 			return 0;
 		}
-		entry = bpf_map_lookup_elem(&sockets, &id);
-		if (!entry)
-			return 0;
 	}
 	if (notice != OPENING)
 		COUNT(opening_unseen);
@@ -289,7 +288,7 @@ static __always_inline int on_state(const struct sock *sk, int old, int now, con
 		return 0;
 	}
 	if (now == TCP_CLOSE && old == TCP_SYN_SENT) {
-		entry = bpf_map_lookup_elem(&sockets, &id);
+		entry = unless_free(bpf_map_lookup_elem(&sockets, &id));
 		if (!entry) {
 			struct entry spare = {};
 
