@@ -39,13 +39,13 @@ static __always_inline struct entry *make_entry(__u64 id, const struct entry *fr
 	return 0;
 }
 
-static __always_inline bool is_first_pass(void)
+/* User space counts up before each, from 1. */
+static __always_inline __u32 number_of_pass(void)
 {
 	const __u32 zero = 0;
 	__u32 *number = bpf_map_lookup_elem(&pass, &zero);
 
-	/* User space counts up before each, from 1. */
-	return number && *number == 2;
+	return number ? *number : 0;
 }
 
 /* Every descriptor of every process. Run twice over one, when the buffer was full, it changes nothing. */
@@ -83,17 +83,22 @@ int pass_over_files(struct bpf_iter__task_file *ctx)
 
 	before = bpf_map_lookup_elem(&sockets, &id);
 	entry = unless_free(before);
-	if (!entry && state == TCP_CLOSE && sk->__sk_common.skc_dport && is_first_pass()) {
+	if (!entry && state == TCP_CLOSE && sk->__sk_common.skc_dport && number_of_pass() == 2) {
 		/* It ended before we came, and will be freed one day. */
-		struct entry ended = { .flags = ENDED };
+		struct entry ended = {
+			.key.port = bpf_ntohs(sk->__sk_common.skc_dport),
+			.other_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport),
+			.flags = ENDED,
+		};
 
 		bpf_map_update_elem(&sockets, &id, &ended, BPF_NOEXIST);
 	}
 	if (!is_open(state))
 		return 0;
-	if (entry && entry->flags & ENDED && !(entry->flags & SUSPECT)) {
+	if (entry && entry->flags & ENDED && (!(entry->flags & SUSPECT) || entry->suspected_by == number_of_pass())) {
 		/* It ends this very moment, or it is another connection whose opening went unseen. */
-		__sync_fetch_and_or(&entry->flags, SUSPECT);
+		entry->suspected_by = number_of_pass();
+		mark(&entry->flags, SUSPECT, true);
 		return 0;
 	}
 	if (!entry || entry->flags & ENDED) {

@@ -21,7 +21,7 @@ struct {
 	__type(value, __u64);
 } direct SEC(".maps");
 
-enum event { OPENED = 1, FAILED, CLOSED, LIVES, LISTENS, END_LOST };
+enum event { OPENED = 1, FAILED, CLOSED, LIVES, LISTENS, END_LOST, LEFT };
 
 /* One connection. receivers/tcp_connections/records.ts reads this. All numbers are since the socket began. */
 struct record {
@@ -113,6 +113,7 @@ static __always_inline void tell_lost(__u64 id, const struct entry *entry)
 {
 	struct record record = {
 		.socket = id,
+		.cgroup = entry->key.cgroup,
 		.sent = entry->sent,
 		.received = entry->received,
 		.retransmits = entry->retransmits,

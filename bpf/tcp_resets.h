@@ -2,16 +2,16 @@
 /* Connections that we broke off; those that the other side broke off end with an error, see tcp_states.h. */
 #pragma once
 
-#include "tcp_owners.h"
-#include "tcp_records.h"
+#include "tcp_states.h"
 
-/* Of a connection that was open. Its entry may be gone by now: close() first changes the state and then sends. */
+/* Of a connection that was open, and may have ended: close() first changes the state and then sends. */
 static __always_inline int reset_sent(const struct sock *sk, const bool btf)
 {
 	const struct tcp_sock *tp;
-	__u8 route = COUNTED;
+	__u64 id = (__u64)sk;
+	struct entry fresh = {};
+	struct entry *entry;
 	struct totals *to;
-	struct key key;
 	int incoming;
 	int state;
 
@@ -24,13 +24,17 @@ static __always_inline int reset_sent(const struct sock *sk, const bool btf)
 	if (!tp)
 		return 0;
 	sk = sock_of(tp);
-	incoming = is_incoming(tp, state == TCP_CLOSE ? TCP_ESTABLISHED : state, btf);
-	if (incoming < 0)
-		return 0;
-	key_of(&key, sk, tp, incoming ? accepting_cgroup(sk, tp, btf) : cgroup_of_socket(sk, btf), incoming, btf);
-	if (!is_direct(&key))
-		key.kind = UNRESOLVED;
-	to = totals_of(&key, &route);
+	entry = unless_free(bpf_map_lookup_elem(&sockets, &id));
+	if (!entry || !is_of(entry, sk, tp, btf)) {
+		incoming = is_incoming(tp, state == TCP_CLOSE ? TCP_ESTABLISHED : state, btf);
+		if (incoming < 0)
+			return 0;
+		describe(&fresh, sk, tp, incoming, btf);
+		if (!is_direct(&fresh.key))
+			fresh.key.kind = UNRESOLVED;
+		entry = &fresh;
+	}
+	to = totals_of_entry(entry);
 	if (to)
 		__sync_fetch_and_add(&to->resets_sent, 1);
 	return 0;

@@ -12,7 +12,7 @@
 #define RESET_RECEIVED 8
 /* It has closed and is counted. The entry stays until the socket is freed, so that nobody counts it again. */
 #define ENDED 16
-/* A pass found it open although it had ended: the next one takes it for another connection. */
+/* The pass `suspected_by` found it open although it had ended: a later one takes it for another connection. */
 #define SUSPECT 32
 /* The numbers in the entry are not added anywhere: they are told if nobody sees the end. */
 #define KEPT 64
@@ -38,7 +38,8 @@ struct entry {
 	/* Port of the end that `key` does not name; 0 while it is dialled. */
 	__u16 other_port;
 	__u8 route;
-	__u8 reserved[5];
+	__u8 reserved;
+	__u32 suspected_by;
 };
 
 struct {
@@ -47,6 +48,14 @@ struct {
 	__type(key, __u64); /* address of the struct sock */
 	__type(value, struct entry);
 } sockets SEC(".maps");
+
+static __always_inline void mark(__u32 *flags, __u32 flag, const bool exact)
+{
+	if (exact)
+		__sync_fetch_and_or(flags, flag);
+	else
+		*flags |= flag;
+}
 
 /* Takes a flag away; true for the one of several that did. Only where there are passes can there be several. */
 static __always_inline bool take(__u32 *flags, __u32 flag, const bool exact)

@@ -170,7 +170,7 @@ static __always_inline struct entry *entry_of(const struct sock *sk, const struc
 		else
 			guess_handshake(entry, tp, btf);
 		entry->other_port = bpf_ntohs(GET(tp, inet_conn.icsk_inet.inet_sport));
-		entry->flags |= ACTIVE;
+		mark(&entry->flags, ACTIVE, exact);
 	} else {
 		struct entry fresh = {};
 		int incoming = notice == OPENING ? state != TCP_SYN_SENT : is_incoming(tp, state, btf);
@@ -214,7 +214,7 @@ static __always_inline void finish(const struct sock *sk, const struct tcp_sock 
 		return;
 	}
 	if (reset)
-		entry->flags |= RESET_RECEIVED;
+		mark(&entry->flags, RESET_RECEIVED, exact);
 	if (entry->route == TOLD && tell(sk, tp, entry, CLOSED, 0, btf))
 		return;
 	to = totals_of_entry(entry);
@@ -230,12 +230,15 @@ static __always_inline void finish(const struct sock *sk, const struct tcp_sock 
 		__sync_fetch_and_add(&to->resets_received, 1);
 }
 
-/* Of a connection that is told, unless a pass has told its numbers already. */
-static __always_inline void keep(struct entry *entry, const struct numbers *now)
+/* Of a connection that is told, unless its numbers were told already. */
+static __always_inline void keep(struct entry *entry, const struct numbers *now, bool are_told, const bool exact)
 {
-	if (entry->sent || entry->received)
+	if (!are_told && (entry->sent || entry->received))
 		return;
-	entry->flags |= KEPT;
+	if (are_told)
+		take(&entry->flags, KEPT, exact);
+	else
+		mark(&entry->flags, KEPT, exact);
 	entry->sent = now->sent;
 	entry->received = now->received;
 	entry->retransmits = now->retransmits;
@@ -252,7 +255,7 @@ static __always_inline void left(const struct sock *sk, const struct tcp_sock *t
 		return;
 	now = numbers_of(sk, tp, btf);
 	if (entry->route == TOLD) {
-		keep(entry, &now);
+		keep(entry, &now, tell(sk, tp, entry, LEFT, 0, btf), exact);
 		return;
 	}
 	to = totals_of_entry(entry);

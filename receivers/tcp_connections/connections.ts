@@ -50,17 +50,35 @@ export type Connections = {
   readonly size: number
   /** Records whose control group nobody ever knew, or that were too many to wait for its name. */
   readonly unattributed: number
+  /** Connections that were too many at once, and are taken for ended. */
+  readonly forgotten: number
 }
 
 /** For a control group to become known. */
 const WAIT_MS = 60_000
 const MOST_WAITING = 50_000
+/** The kernel's own table of sockets has fewer. Those whose end was not told are among the oldest. */
+const MOST_KNOWN = 65_536
 
-export function createConnections(host: Host, flows: Flows): Connections {
+export function createConnections(host: Pick<Host, 'cgroup'>, flows: Flows): Connections {
   const known = new Map<string, Known>()
   let waiting: { readonly told: Connection; readonly answer: Answer; readonly sinceMs: number }[] = []
   let unattributed = 0
+  let forgotten = 0
   let pass = 0
+
+  function know(socket: string, connection: Known): Known {
+    known.delete(socket)
+    if (known.size >= MOST_KNOWN) {
+      for (const oldest of known.keys()) {
+        known.delete(oldest)
+        break
+      }
+      forgotten++
+    }
+    known.set(socket, connection)
+    return connection
+  }
 
   function flowOf(told: Connection, { actual }: Answer): TcpFlow | undefined {
     const cgroup = host.cgroup(told.cgroup)
@@ -112,7 +130,6 @@ export function createConnections(host: Host, flows: Flows): Connections {
     if (told.retransmits > 0) add(flow, RETRANSMITS, told.retransmits)
   }
 
-  /** Of one that waits for its control group nothing is known here, and nothing will be. */
   function endLost(told: Connection): void {
     const connection = known.get(told.socket)
     if (connection !== undefined) settle(connection, told, true)
@@ -121,8 +138,12 @@ export function createConnections(host: Host, flows: Flows): Connections {
 
   function take(told: Connection, answer: Answer): void {
     if (told.event === 'failed') fail(told, answer)
-    else if (told.event === 'opened') known.set(told.socket, open(told, answer))
-    else if (told.event === 'closed') {
+    else if (told.event === 'end_lost') endLost(told)
+    else if (told.event === 'opened') know(told.socket, open(told, answer))
+    else if (told.event === 'left') {
+      const connection = known.get(told.socket)
+      if (connection !== undefined) settle(connection, told, false)
+    } else if (told.event === 'closed') {
       const connection = known.get(told.socket) ?? open(told, answer)
       settle(connection, told, true)
       known.delete(told.socket)
@@ -148,8 +169,7 @@ export function createConnections(host: Host, flows: Flows): Connections {
       if (waiting.length > 0) takeWaiting()
       for (const [i, told] of connections.entries()) {
         const answer = answers[i] ?? UNKNOWN
-        if (told.event === 'end_lost') endLost(told)
-        else if (host.cgroup(told.cgroup) !== undefined) take(told, answer)
+        if (host.cgroup(told.cgroup) !== undefined) take(told, answer)
         else if (waiting.length < MOST_WAITING) waiting.push({ told, answer, sinceMs: performance.now() })
         else unattributed++
       }
@@ -162,8 +182,7 @@ export function createConnections(host: Host, flows: Flows): Connections {
       if (connection === undefined) {
         // One whose control group is not known yet is seen again by the next pass.
         if (host.cgroup(told.cgroup) === undefined) return
-        connection = open(told, answer)
-        known.set(told.socket, connection)
+        connection = know(told.socket, open(told, answer))
       }
       // The socket's memory may have become another connection's meanwhile.
       if (connection.localPort !== told.localPort || connection.dialledNs !== told.dialledNs) return
@@ -183,6 +202,9 @@ export function createConnections(host: Host, flows: Flows): Connections {
     },
     get unattributed() {
       return unattributed
+    },
+    get forgotten() {
+      return forgotten
     },
   }
 }

@@ -35,9 +35,13 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
   let ringFull = 0
   let doubtfulPasses = 0
   const doubting = resolver && setInterval(() => resolver.follow(counting), DOUBT_EVERY_MS).unref()
-  if (resolver !== undefined) {
-    counting.follow(drain)
-    resolver.onHeard(() => resolver.follow(counting))
+
+  let isClosed = false
+
+  function close(): void {
+    isClosed = true
+    clearInterval(doubting)
+    counting.close()
   }
 
   /** Sockets whose end was told. */
@@ -50,7 +54,9 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
     // What is known already, or will be in a moment, keeps its answer.
     const opened = new Set(told.filter(({ event }) => event === 'opened').map(({ socket }) => socket))
     const isAsked = ({ event, socket }: Connection) =>
-      event !== 'end_lost' && (event !== 'closed' || (!connections.isKnown(socket) && !opened.has(socket)))
+      event !== 'end_lost' &&
+      event !== 'left' &&
+      (event !== 'closed' || (!connections.isKnown(socket) && !opened.has(socket)))
     const answers = resolver?.answers(told, isAsked, counting) ?? []
     connections.told(told, answers)
     for (const { event, socket } of told) if (event === 'closed' || event === 'end_lost') closed.add(socket)
@@ -88,7 +94,16 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
     return listeners.map(listening)
   }
 
-  pass()
+  try {
+    if (resolver !== undefined) {
+      counting.follow(drain)
+      resolver.onHeard(() => void (isClosed || resolver.follow(counting)))
+    }
+    pass()
+  } catch (error) {
+    close()
+    throw error
+  }
 
   return {
     known: { connects: true, resets: counting.resets, bytes: true },
@@ -115,14 +130,14 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
         ...counting.losses(),
         damaged_records: damaged,
         unknown_cgroup: sums.unattributed + connections.unattributed,
+        end_not_told: connections.forgotten,
         ...resolver?.losses(),
       },
       entries: { kernel_sums: sums.size, told_connections: connections.size, flows: flows.size },
       memoryBytes: counting.memoryBytes(),
     }),
     close() {
-      clearInterval(doubting)
-      counting.close()
+      close()
       lister.close()
     },
   }

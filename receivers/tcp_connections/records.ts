@@ -1,13 +1,16 @@
-// Decodes struct record of bpf/tcp_connections.bpf.c: one connection, or one listening socket.
+// Decodes struct record of bpf/tcp_records.h: one connection, or one listening socket.
 import { FAILURES } from './totals.ts'
 
 export const RECORD_SIZE = 120
 
-const EVENTS = ['', 'opened', 'failed', 'closed', 'lives', 'listens', 'end_lost'] as const
+const EVENTS = ['', 'opened', 'failed', 'closed', 'lives', 'listens', 'end_lost', 'left'] as const
 
 export type Connection = {
-  /** `end_lost`: nobody saw it end; only its socket and its numbers are known. */
-  readonly event: 'opened' | 'failed' | 'closed' | 'lives' | 'listens' | 'end_lost'
+  /**
+   * `left`: closed or shut down in both directions; the kernel may have to do with it for a while. `end_lost`: nobody
+   * saw it end; only its socket, its control group and its numbers are known.
+   */
+  readonly event: 'opened' | 'failed' | 'left' | 'closed' | 'lives' | 'listens' | 'end_lost'
   /** Names the socket as long as it lives. */
   readonly socket: string
   readonly cgroup: number

@@ -46,7 +46,7 @@ test('what is cut short or unknown is passed over, and what follows is not', () 
   const unknownFailure = record(2)
   unknownFailure[97] = 200
   assert.equal(decodeConnection(record(0)), undefined)
-  assert.equal(decodeConnection(record(7)), undefined)
+  assert.equal(decodeConnection(record(8)), undefined)
   assert.equal(decodeConnection(record(6))?.event, 'end_lost')
   assert.equal(decodeConnection(unknownFailure), undefined)
   assert.equal(decodeConnection(record(1).subarray(1)), undefined)
