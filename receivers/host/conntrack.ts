@@ -177,3 +177,13 @@ function remedy(code: string): string {
   if (code === 'EPERM') return 'grant CAP_NET_ADMIN, or run as root'
   return 'modprobe nf_conntrack_netlink, or a kernel with CONFIG_NF_CT_NETLINK'
 }
+
+/** As the connection goes on from there: who answers is where it goes, and whom they answer is where it comes from. */
+export function onwards({ reply }: ConntrackEntry): Tuple {
+  return {
+    source: reply.destination,
+    sourcePort: reply.destinationPort,
+    destination: reply.source,
+    destinationPort: reply.sourcePort,
+  }
+}

@@ -1,32 +1,29 @@
 // Where a connection really goes: what was dialled is followed through the address translation of the socket's own
 // network namespace and then of the host's, by conntrack. Tuples are compared, not status bits: IPVS sets none.
 import { type Netlink, type NetlinkOptions, openNetlink } from '../../native/index.ts'
-import { onNotice } from '../../native/notices.ts'
 import { type Capability, hasCapability } from '../capabilities.ts'
 import type { Logger } from '../receiver.ts'
 import { isLoopback, unmapped } from './address.ts'
 import {
   askConntrack,
   type ConntrackEntry,
-  conntrackEntries,
   countConntrack,
-  IPPROTO_TCP,
   isTranslated,
   NETLINK_NETFILTER,
   NFNLGRP_CONNTRACK_NEW,
+  onwards,
   type Tuple,
 } from './conntrack.ts'
 import { translatedTcpFilter } from './conntrack_filter.ts'
-import { openNamespaceIds } from './namespace_ids.ts'
 import type { Namespaces } from './namespaces.ts'
-import { datagrams } from './netlink.ts'
+import { createHearing, type Heard, type Hearing, tupleKey } from './nat_heard.ts'
 
 /** A TCP connection as its socket has it. IPv4 in IPv6 addresses is taken for the IPv4 it is. */
 export type Connection = Tuple & {
   /** The network namespace of the socket. */
   readonly netns: number
-  /** When it was dialled, milliseconds since the epoch. With it, what was heard since then saves asking. */
-  readonly openedMs?: number
+  /** When it was dialled, nanoseconds of CLOCK_MONOTONIC. With it, what was heard since then saves asking. */
+  readonly dialledNs?: number
 }
 
 export type Resolution =
@@ -39,21 +36,6 @@ export type Resolution =
   /** We were not allowed to ask, or the namespace is gone. */
   | { readonly state: 'unknown' }
 
-/** A new connection whose destination was translated. */
-export type Translation = {
-  /** The namespace that did it; undefined for one that we do not know. */
-  readonly netns: number | undefined
-  /** As it came there: from a container that is the tuple of its socket, unless its own namespace translated it before. */
-  readonly original: Tuple
-  readonly actual: { readonly address: Uint8Array; readonly port: number }
-}
-
-export type Heard = {
-  readonly translations: readonly Translation[]
-  /** True when translations were lost since the last call: what was learnt from them may be out of date. */
-  readonly lost: boolean
-}
-
 export type Nat = {
   /** Follows each connection, in the order they were dialled. Asking costs about 5 µs each; the more at once, the cheaper. */
   resolve(connections: readonly Connection[]): Resolution[]
@@ -63,30 +45,16 @@ export type Nat = {
   onHeard(take: () => void): void
   /** Whether new connections are heard of: of the host's namespace, and of those that have an id there. */
   readonly hears: 'all' | 'host' | 'none'
-  /** Since the start. For own telemetry. */
-  counts(): { readonly asked: number; readonly saved: number; readonly lostEvents: number; readonly overflows: number }
+  /** Since the start, but for what is remembered of translations. For own telemetry. */
+  counts(): Readonly<Record<'asked' | 'saved' | 'lostEvents' | 'overflows' | 'remembered', number>>
   stop(): void
 }
 
-/** So many new connections are taken in at once. */
-const PAUSE_MS = 100
-/** Connections of one tuple that are told apart between two calls. Where there were more, none is answered by what was heard. */
-const SAME_TUPLE = 64
 /** A storm of 18 000 connections a second was heard in full with this (kernel's default: 208 KiB). */
 const BUFFER_BYTES = 8 * 1024 * 1024
-/** So long what was given to a connection is kept, for whoever asks about it again. */
-const KEPT_MS = 1000
-/** Between two calls of heard(). */
-const MOST_PENDING = 65_536
-const REMEMBERED = 16_384
-const MOST_REMEMBERED = 65_536
-const NEEDED_MS = 5000
 /** So long a namespace that tracks nothing is not asked again. One that would be heard of is asked again when it is. */
 const UNTRACKED_MS = 2_000
 const UNTRACKED_AND_HEARD_MS = 30_000
-
-/** `ofMs`: when the connection was opened that has been given it. */
-type Actual = { readonly tuple: Tuple; readonly atMs: number; ofMs: number | undefined }
 
 type Options = {
   /** False for somebody who only asks now and then: nothing is heard then. True by default. */
@@ -97,14 +65,10 @@ type Options = {
 export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = true }: Options = {}): Nat {
   const told = new Set<string>()
   const inHost = open('follow connections through address translation', {})
-  const listening = wanted ? listen() : undefined
-  const ids = listening && openNamespaceIds(namespaces)
-  const recent = new Map<string, Actual[]>()
   const untrackedUntilMs = new Map<number, number>()
-  let pending: Translation[] = []
-  let lost = false
-  let stopFollowing = () => {}
-  const counts = { asked: 0, saved: 0, lostEvents: 0, overflows: 0 }
+  const counts = { asked: 0, saved: 0 }
+  let hears: Nat['hears'] = 'none'
+  const hearing = wanted ? listen() : undefined
   const stopForgetting = namespaces.onEnd((netns) => untrackedUntilMs.delete(netns))
 
   function open(doing: string, options: Partial<NetlinkOptions>) {
@@ -127,72 +91,20 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
     log.warn(`cannot ${doing}`, { reason, fix })
   }
 
-  function listen(): { netlink: Netlink; all: boolean } | undefined {
+  function listen(): Hearing | undefined {
     const options = { groups: [NFNLGRP_CONNTRACK_NEW], bufferBytes: BUFFER_BYTES, filter: translatedTcpFilter() }
-    const all = open('hear of new translations in the network namespaces of containers', {
+    const ofAll = open('hear of new translations in the network namespaces of containers', {
       ...options,
       allNamespaces: true,
     })
-    if (all !== undefined) return { netlink: all, all: true }
-    const netlink = open('hear of new translations', options)
-    return netlink && { netlink, all: false }
+    const netlink = ofAll ?? open('hear of new translations', options)
+    if (netlink === undefined) return undefined
+    hears = ofAll === undefined ? 'host' : 'all'
+    const onNamespace = (netns: number) => untrackedUntilMs.delete(netns)
+    return createHearing({ netlink, all: ofAll !== undefined, namespaces, onNamespace })
   }
 
-  function hear(): void {
-    if (listening === undefined || ids === undefined) return
-    ids.refresh()
-    const heard = listening.netlink.drain()
-    // Rounded up: what is heard in the millisecond in which it was dialled was not heard before that.
-    const atMs = Date.now() + 1
-    counts.overflows += heard.overflows
-    counts.lostEvents += heard.lost
-    if (heard.overflows > 0 || heard.lost > 0) {
-      lost = true
-      recent.clear()
-    }
-    for (const { namespaceId, at, end } of datagrams(heard.datagrams)) {
-      for (const entry of conntrackEntries(heard.datagrams, at, end)) {
-        const netns = ids.netns(namespaceId)
-        if (netns !== undefined) untrackedUntilMs.delete(netns)
-        if (entry.protocol === IPPROTO_TCP && isTranslated(entry)) note(netns, entry, atMs)
-      }
-    }
-  }
-
-  function note(netns: number | undefined, entry: ConntrackEntry, atMs: number): void {
-    if (pending.length < MOST_PENDING) {
-      const { source: address, sourcePort: port } = entry.reply
-      pending.push({ netns, original: entry.original, actual: { address, port } })
-    } else lost = true
-    if (netns === undefined) return
-    const key = keyOf(netns, entry.original)
-    const actuals = recent.get(key)?.filter(({ ofMs }) => ofMs === undefined || ofMs > atMs - KEPT_MS) ?? []
-    recent.delete(key)
-    recent.set(key, actuals.length < SAME_TUPLE ? [...actuals, { tuple: onwards(entry), atMs, ofMs: undefined }] : [])
-    forgetOldest(atMs)
-  }
-
-  /** After a stall much is heard at once, and each connection of it is still to be asked about. */
-  function forgetOldest(nowMs: number): void {
-    for (const [key, heard] of recent) {
-      const isNeeded = nowMs - (heard.at(-1)?.atMs ?? 0) < NEEDED_MS && recent.size <= MOST_REMEMBERED
-      if (recent.size <= REMEMBERED || isNeeded) return
-      recent.delete(key)
-    }
-  }
-
-  /**
-   * What was heard of this very connection. A tuple is used again, so nothing heard before it was opened counts, and each
-   * translation is of one connection: they come in the same order as connections are asked about.
-   */
-  function remembered(netns: number, tuple: Tuple, openedMs: number | undefined): Actual | undefined {
-    if (openedMs === undefined) return undefined
-    const actuals = recent.get(keyOf(netns, tuple))
-    return (
-      actuals?.find(({ ofMs }) => ofMs === openedMs) ??
-      actuals?.find(({ atMs, ofMs }) => ofMs === undefined && atMs >= openedMs)
-    )
-  }
+  const isHeard = (netns: number): boolean => hearing?.isHeard(netns) === true
 
   function askInside(netlink: Netlink, netns: number, tuples: readonly Tuple[]): (ConntrackEntry | undefined)[] {
     const entries = askConntrack(netlink, tuples)
@@ -202,8 +114,6 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
     }
     return entries
   }
-
-  const isHeard = (netns: number): boolean => listening?.all === true && ids?.isNamed(netns) === true
 
   /** Entries in one namespace; undefined when it could not be asked. */
   function ask(netns: number, tuples: readonly Tuple[]): (ConntrackEntry | undefined)[] | undefined {
@@ -240,7 +150,7 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
   function rank(ways: readonly Way[]): void {
     const seen = new Map<string, number>()
     for (const way of ways.toReversed()) {
-      const key = keyOf(way.connection.netns, way.tuple)
+      const key = tupleKey(way.connection.netns, way.tuple)
       way.later = seen.get(key) ?? 0
       seen.set(key, way.later + 1)
     }
@@ -249,11 +159,11 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
   /** One hop for all of these connections, in the namespace that is given. */
   function follow(ways: readonly Way[], netns: number): void {
     const toAsk = ways.filter((way) => {
-      const heard = remembered(netns, way.tuple, way.connection.openedMs)
+      const heard = hearing?.remembered(netns, way.tuple, way.connection.dialledNs)
       // Asked now, conntrack would tell of the younger one.
       if (heard === undefined) return way.later === 0
       counts.saved++
-      heard.ofMs = way.connection.openedMs
+      heard.ofNs = way.connection.dialledNs
       Object.assign(way, { tuple: heard.tuple, state: 'translated' })
       return false
     })
@@ -276,7 +186,7 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
   return {
     resolve(connections) {
       if (connections.length === 0) return []
-      hear()
+      hearing?.hear()
       const ways = connections.map(start)
       rank(ways)
       const whole = ways.filter(({ state }) => state !== 'unknown')
@@ -285,8 +195,10 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
         // One that the host heard of under the socket's tuple came there as it was dialled; unless it was translated
         // here and the host has heard of another namespace with the same addresses.
         const own = inside.filter(
-          ({ tuple, connection: { openedMs } }) =>
-            !isHeard(netns) || remembered(netns, tuple, openedMs) || !remembered(namespaces.initial, tuple, openedMs),
+          ({ tuple, connection: { dialledNs } }) =>
+            !isHeard(netns) ||
+            hearing?.remembered(netns, tuple, dialledNs) ||
+            !hearing?.remembered(namespaces.initial, tuple, dialledNs),
         )
         if (performance.now() >= (untrackedUntilMs.get(netns) ?? 0)) follow(own, netns)
       }
@@ -299,24 +211,14 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
       )
       return ways.map(resolution)
     },
-    heard() {
-      hear()
-      const heard = { translations: pending, lost }
-      pending = []
-      lost = false
-      return heard
-    },
-    onHeard(take) {
-      if (listening !== undefined) stopFollowing = onNotice(listening.netlink.follow(PAUSE_MS), take)
-    },
-    hears: listening === undefined ? 'none' : listening.all ? 'all' : 'host',
-    counts: () => ({ ...counts }),
+    heard: () => hearing?.heard() ?? { translations: [], lost: false },
+    onHeard: (take) => hearing?.onHeard(take),
+    hears,
+    counts: () => ({ ...counts, lostEvents: 0, overflows: 0, remembered: 0, ...hearing?.counts() }),
     stop() {
       stopForgetting()
-      stopFollowing()
       inHost?.close()
-      listening?.netlink.close()
-      ids?.close()
+      hearing?.close()
     },
   }
 
@@ -326,24 +228,8 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
   }
 }
 
-/** As the connection goes on from there: who answers is where it goes, and whom they answer is where it comes from. */
-function onwards({ reply }: ConntrackEntry): Tuple {
-  return {
-    source: reply.destination,
-    sourcePort: reply.destinationPort,
-    destination: reply.source,
-    destinationPort: reply.sourcePort,
-  }
-}
-
 function plain({ source, sourcePort, destination, destinationPort }: Tuple): Tuple {
   return { source: unmapped(source), sourcePort, destination: unmapped(destination), destinationPort }
-}
-
-function keyOf(netns: number, { source, sourcePort, destination, destinationPort }: Tuple): string {
-  const text = (address: Uint8Array) =>
-    Buffer.from(address.buffer, address.byteOffset, address.length).toString('latin1')
-  return `${netns} ${sourcePort} ${destinationPort} ${text(source)}${text(destination)}`
 }
 
 function remedy(error: unknown): string {

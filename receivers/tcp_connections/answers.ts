@@ -19,6 +19,8 @@ export type Resolver = {
   /** Calls `follow` when there are new translations. */
   onHeard(follow: () => void): void
   losses(): Readonly<Record<string, number>>
+  /** Of its tables. */
+  entries(): Readonly<Record<string, number>>
 }
 
 /** So long a destination is taken for direct, where new translations are heard of and where they are not. */
@@ -97,8 +99,6 @@ export function createResolver(nat: Nat, namespaces: Pick<Namespaces, 'has' | 's
     answers(connections, isAsked, counting) {
       const asked = connections.filter(isAsked)
       for (const { netns, pid } of asked) if (!namespaces.has(netns)) namespaces.seen(netns, pid)
-      // Never too late: a connection dialled after its translation was heard would leave that to the next of its tuple.
-      const bootMs = Date.now() - Number(process.hrtime.bigint()) / 1e6
       const resolutions = nat.resolve(
         asked.map((connection) => ({
           netns: connection.netns,
@@ -106,7 +106,7 @@ export function createResolver(nat: Nat, namespaces: Pick<Namespaces, 'has' | 's
           sourcePort: connection.localPort,
           destination: connection.remote,
           destinationPort: connection.remotePort,
-          ...(connection.dialledNs > 0 && { openedMs: bootMs + connection.dialledNs / 1e6 }),
+          ...(connection.dialledNs > 0 && { dialledNs: connection.dialledNs }),
         })),
       )
       const found = new Map(asked.map((connection, i) => [connection, answer(connection, resolutions[i], counting)]))
@@ -125,6 +125,7 @@ export function createResolver(nat: Nat, namespaces: Pick<Namespaces, 'has' | 's
       }
     },
     onHeard: (follow) => nat.onHeard(follow),
+    entries: () => ({ direct_destinations: direct.size, heard_translations: nat.counts().remembered }),
     losses: () => ({ ...losses, translations_not_heard: nat.counts().lostEvents }),
   }
 }

@@ -133,7 +133,12 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
         end_not_told: connections.forgotten,
         ...resolver?.losses(),
       },
-      entries: { kernel_sums: sums.size, told_connections: connections.size, flows: flows.size },
+      entries: {
+        kernel_sums: sums.size,
+        told_connections: connections.size,
+        flows: flows.size,
+        ...resolver?.entries(),
+      },
       memoryBytes: counting.memoryBytes(),
     }),
     close() {

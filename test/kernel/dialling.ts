@@ -22,13 +22,13 @@ const SERVER = `
 const CLIENT = `
   const net = require('node:net')
   for (const [host, port, localPort, end] of JSON.parse(process.argv[1])) {
-    const openedMs = Date.now()
+    const dialledNs = Number(process.hrtime.bigint())
     const socket = net.connect({ host, port, localPort })
     socket.on('error', (error) => console.log(JSON.stringify({ host, port, error: error.code })))
     let from
     socket.on('connect', () => { from = [socket.localAddress, socket.localPort] })
     socket.once('data', (data) => {
-      const tell = () => console.log(JSON.stringify({ host, port, openedMs, from, reached: JSON.parse(data.toString()) }))
+      const tell = () => console.log(JSON.stringify({ host, port, dialledNs, from, reached: JSON.parse(data.toString()) }))
       if (end === 'hold') return tell()
       socket.on('close', tell)
       if (end === 'rst') socket.resetAndDestroy()
@@ -53,7 +53,7 @@ export type Dial = {
 export type Dialled = {
   /** As the client's socket has it. */
   readonly tuple: Tuple
-  readonly openedMs: number
+  readonly dialledNs: number
   /** `address:port` of the server's end, as the server has it. */
   readonly reached: string
   /** Who the server thinks that the client is. */
@@ -84,7 +84,7 @@ export async function dial(namespace: Namespace, ...dials: Dial[]): Promise<Dial
         destination: bytesOf(to),
         destinationPort: port,
       },
-      openedMs: told.openedMs,
+      dialledNs: told.dialledNs,
       reached: written(address, reachedPort),
       seenFrom: written(remote, remotePort),
     }
@@ -95,7 +95,7 @@ type Told = {
   readonly host: string
   readonly port: number
   readonly error?: string
-  readonly openedMs: number
+  readonly dialledNs: number
   readonly from?: [string, number]
   readonly reached?: [string, number, string, number]
 }

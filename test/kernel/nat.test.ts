@@ -146,7 +146,7 @@ for (const end of ['fin', 'rst'] as const) {
       assert.deepEqual([...new Set(truth)].toSorted(), ['10.77.2.2:8080', '10.77.2.3:8080'])
       assert.deepEqual(resolved(nat, client.inode, dialled), truth, 'by asking')
       assert.equal(nat.counts().saved, 0)
-      const heard = dialled.map(({ tuple, openedMs }) => ({ ...tuple, openedMs, netns: client.inode }))
+      const heard = dialled.map(({ tuple, dialledNs }) => ({ ...tuple, dialledNs, netns: client.inode }))
       assert.deepEqual(nat.resolve(heard).map(said), truth, 'by what was heard')
       assert.equal(nat.counts().saved, 1000)
     },
@@ -242,7 +242,7 @@ test('rules that change while a source port is used again: each connection has i
       const [dialled] = await dial(client, { to: '10.96.0.1', port: 8080, localPort: 41_000, end })
       assert.ok(dialled)
       assert.equal(dialled.reached, `${address}:8080`)
-      const connection = { ...dialled.tuple, netns: client.inode, openedMs: dialled.openedMs }
+      const connection = { ...dialled.tuple, netns: client.inode, dialledNs: dialled.dialledNs }
       assert.deepEqual(nat.resolve([connection]).map(said), [dialled.reached], 'by what was heard')
       assert.deepEqual(resolved(nat, client.inode, [dialled]), [dialled.reached], 'by asking')
       // The client's end waits in TIME_WAIT after a FIN, and would keep the port.
@@ -343,6 +343,30 @@ test('a namespace that tracked nothing is followed as soon as it does', needs, a
   assert.deepEqual(resolved(nat, client.inode, [...before, ...after]), ['untracked', '10.77.2.3:8080'])
 })
 
+test('what was heard and nobody asks about is forgotten', needs, async (t) => {
+  const { client, router, server } = clientRouterServer(t)
+  router.run('iptables', ...'-t nat -A PREROUTING -d 10.96.0.1 -j DNAT --to-destination 10.77.2.3'.split(' '))
+  await serve(server, 8080)
+  const { nat } = await followed(t, router, client)
+  await dial(
+    client,
+    ...Array.from({ length: 300 }, (_, i) => ({
+      to: '10.96.0.1',
+      port: 8080,
+      localPort: 43_000 + i,
+      end: 'rst' as const,
+    })),
+  )
+  await until('all are heard of', () => {
+    nat.heard()
+    return nat.counts().remembered === 300
+  })
+  await until('all are forgotten', () => {
+    nat.heard()
+    return nat.counts().remembered === 0
+  })
+})
+
 test('a connection that was forgotten long ago is answered by what was heard of it', needs, async (t) => {
   const { client, router, server } = clientRouterServer(t)
   router.run(
@@ -366,9 +390,9 @@ test('a connection that was forgotten long ago is answered by what was heard of 
   assert.ok(dialled)
   router.run('conntrack', '-D', '-p', 'tcp')
   assert.deepEqual(resolved(nat, client.inode, [dialled]), ['untracked'])
-  const connection = { ...dialled.tuple, netns: client.inode, openedMs: dialled.openedMs }
+  const connection = { ...dialled.tuple, netns: client.inode, dialledNs: dialled.dialledNs }
   assert.deepEqual(nat.resolve([connection]).map(said), ['10.77.2.3:8080'])
-  const later = { ...connection, openedMs: Date.now() + 2 }
+  const later = { ...connection, dialledNs: Number(process.hrtime.bigint()) }
   assert.deepEqual(nat.resolve([later]).map(said), ['untracked'], 'not for another one of the same tuple')
 })
 

@@ -56,7 +56,7 @@ export const network = defineCheck<Facts>({
     for (const name of NAMES) dialled.push({ name, ...(await dial(SERVICES[name])) })
     const resolve = (since: boolean) =>
       nat
-        .resolve(dialled.map(({ tuple, openedMs }) => ({ ...tuple, netns, ...(since && { openedMs }) })))
+        .resolve(dialled.map(({ tuple, dialledNs }) => ({ ...tuple, netns, ...(since && { dialledNs }) })))
         .map((one) => (one.state === 'translated' ? endpointText(one.address, one.port) : one.state))
     const [asked, heard] = [resolve(false), resolve(true)]
     const translations = nat
@@ -163,14 +163,14 @@ function prepare(): void {
 }
 
 async function dial({ to, port }: { to: string; port: number }) {
-  const openedMs = Date.now()
+  const dialledNs = Number(process.hrtime.bigint())
   const socket = connect(port, to)
   socket.on('error', () => {})
   const [data] = (await once(socket, 'data')) as [Buffer]
   const [address, reachedPort] = JSON.parse(data.toString()) as [string, number]
   const bytes = (text = '') => addressBytes(text) ?? new Uint8Array()
   return {
-    openedMs,
+    dialledNs,
     tuple: {
       source: bytes(socket.localAddress),
       sourcePort: socket.localPort ?? 0,
