@@ -1,16 +1,11 @@
 // Real connections between network namespaces, counted: against what the programs that made them saw themselves, `ss`,
 // and the kernel's own counters.
 import assert from 'node:assert/strict'
-import { spawnSync } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
-import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { launchAgent } from '../agent.ts'
-import { atEnd } from '../ending.ts'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 import { clientRouterServer, type Namespace } from './network.ts'
-import { connections, connectionsIn, keeping, killed, makeCgroup, move, startReceiver } from './tcp.ts'
+import { connections, connectionsIn, keeping, killed, makeCgroup, startReceiver } from './tcp.ts'
 
 const needs = requires('root', 'addon', 'bpf')
 
@@ -81,34 +76,6 @@ test('failures are told by their cause, and what is given up is one', needs, asy
   assert.equal(now.sum('retransmits', { destination: '10.77.2.9:7002' }), 1)
 })
 
-test('connections that were there before are counted once, with all their bytes', needs, async (t) => {
-  const { client, server } = clientRouterServer(t)
-  await keeping(server, 'listen', '0.0.0.0', 7000)
-  const { child, numbers } = await keeping(client, 'hold', '10.77.2.2', 7000, 300, 1000)
-  assert.deepEqual(numbers, [300])
-  const receiver = await startReceiver(t, { inside: [client, server] })
-  const destination = { destination: '10.77.2.2:7000' }
-  const inbound = { listen_addr: '10.77.2.2:7000' }
-  for (let i = 0; i < 3; i++) {
-    const now = await receiver.collect()
-    assert.equal(now.sum('successful_connects', destination), 300)
-    assert.equal(now.sum('active_connections', destination), 300)
-    assert.equal(now.sum('bytes_sent', destination), 300_000)
-    assert.equal(now.sum('inbound.accepts', inbound), 300)
-    assert.equal(now.sum('inbound.active_connections', inbound), 300)
-    assert.equal(now.sum('inbound.bytes_received', inbound), 300_000)
-  }
-  const second = await keeping(client, 'hold', '10.77.2.2', 7000, 20, 10)
-  assert.equal((await receiver.collect()).sum('active_connections', destination), 320)
-  await killed(child)
-  await killed(second.child)
-  const end = await receiver.collectUntil((seen) => seen.sum('inbound.active_connections', inbound) === 0)
-  assert.equal(end.sum('successful_connects', destination), 320)
-  assert.equal(end.sum('active_connections', destination), 0)
-  assert.equal(end.sum('bytes_sent', destination), 300_200)
-  assert.equal(end.sum('inbound.accepts', inbound), 320)
-})
-
 test('every connection of a thousand processes that live for less than a millisecond is counted', needs, async (t) => {
   const { client, server } = clientRouterServer(t)
   await keeping(server, 'listen', '0.0.0.0', 7000)
@@ -118,98 +85,6 @@ test('every connection of a thousand processes that live for less than a millise
   assert.equal(established, 1000)
   assert.equal(now.sum('successful_connects', { destination: '10.77.2.2:7000' }), 1000)
 })
-
-test('sockets that were inherited and duplicated are one each, and end with their last holder', needs, async (t) => {
-  const { client, server } = clientRouterServer(t)
-  await keeping(server, 'listen', '0.0.0.0', 7000)
-  const receiver = await startReceiver(t, { inside: [client, server] })
-  const { numbers } = await keeping(client, 'share', '10.77.2.2', 7000, 40, 500)
-  const destination = { destination: '10.77.2.2:7000' }
-  const shared = await receiver.collect()
-  assert.equal(shared.sum('active_connections', destination), 40)
-  assert.equal(shared.sum('bytes_sent', destination), 20_000)
-  process.kill(numbers[0] ?? 0, 'SIGKILL')
-  const end = await receiver.collectUntil((seen) => seen.sum('active_connections', destination) === 0)
-  assert.equal(end.sum('active_connections', destination), 0)
-  assert.equal(end.sum('successful_connects', destination), 40)
-  assert.equal(end.sum('bytes_sent', destination), 20_000)
-})
-
-test('sockets that were handed to another process, and closed by close_range, are one each', needs, async (t) => {
-  const { client, server } = clientRouterServer(t)
-  await keeping(server, 'listen', '0.0.0.0', 7000)
-  const receiver = await startReceiver(t, { inside: [client, server] })
-  const { numbers } = await keeping(client, 'pass', '10.77.2.2', 7000, 60)
-  const destination = { destination: '10.77.2.2:7000' }
-  assert.equal(Number(client.run('sh', '-c', 'ss -tnH state established dst 10.77.2.2 | wc -l')), 60)
-  for (let i = 0; i < 2; i++) {
-    const now = await receiver.collect()
-    assert.equal(now.sum('active_connections', destination), 60)
-    assert.equal(now.sum('successful_connects', destination), 60)
-  }
-  process.kill(numbers[0] ?? 0, 'SIGKILL')
-  const end = await receiver.collectUntil((seen) => seen.sum('active_connections', destination) === 0)
-  assert.equal(end.sum('active_connections', destination), 0)
-  assert.equal(end.sum('successful_connects', destination), 60)
-})
-
-test('a server of several processes listens once, and every connection is accepted once', needs, async (t) => {
-  const { client, server } = clientRouterServer(t)
-  const { child } = await keeping(server, 'prefork', '10.77.2.2', 7000, 4)
-  const receiver = await startReceiver(t, { inside: [client, server] })
-  await connections(client, 'storm', '10.77.2.2', 7000, 1000, 0, 'fin', 10)
-  const inbound = { listen_addr: '10.77.2.2:7000' }
-  const now = await receiver.collectUntil((seen) => seen.sum('inbound.active_connections', inbound) === 0)
-  assert.equal(now.sum('inbound.accepts', inbound), 1000)
-  assert.equal(now.sum('inbound.bytes_received', inbound), 10_000)
-  assert.equal(now.sum('listen.info', inbound), 1)
-  await killed(child)
-})
-
-test('an agent that is killed leaves no program, no map and no pin in the kernel', needs, async (t) => {
-  const agent = await launchAgent({ receivers: { tcp_connections: {} } })
-  atEnd(t, () => until('it is reaped', () => !existsSync(`/proc/${agent.pid}`)))
-  await agent.scrape()
-  const fdinfo = `/proc/${agent.pid}/fdinfo`
-  const ids = (kind: string) =>
-    readdirSync(fdinfo).flatMap((fd) => {
-      const id = new RegExp(`^${kind}:\\s*(\\d+)`, 'm').exec(readFileSync(`${fdinfo}/${fd}`, 'latin1'))?.[1]
-      return id === undefined ? [] : [id]
-    })
-  const [programs, maps] = [new Set(ids('prog_id')), new Set(ids('map_id'))]
-  const pins = () => spawnSync('find', ['/sys/fs/bpf', '-mindepth', '1'], { encoding: 'utf8' }).stdout
-  const pinned = pins()
-  const isThere = (what: string, id: string) => spawnSync('bpftool', [what, 'show', 'id', id]).status === 0
-  assert.ok(programs.size >= 6 && maps.size >= 8, `${programs.size} programs, ${maps.size} maps`)
-  assert.ok([...programs].every((id) => isThere('prog', id)))
-  process.kill(agent.pid, 'SIGKILL')
-  // Maps are freed after a grace period of the kernel.
-  await until('nothing is left', () => {
-    const left = [...programs].some((id) => isThere('prog', id)) || [...maps].some((id) => isThere('map', id))
-    return !left
-  })
-  assert.equal(pins(), pinned)
-})
-
-test(
-  'while JavaScript stands still for three seconds, ten thousand connections a second are counted',
-  needs,
-  async (t) => {
-    const { client, server } = clientRouterServer(t)
-    await keeping(server, 'listen', '0.0.0.0', 7000)
-    client.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=1024 65535')
-    const receiver = await startReceiver(t, { inside: [client, server] })
-    const storm = connections(client, 'storm', '10.77.2.2', 7000, 30_000, 10_000, 'rst', 10)
-    Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 3000)
-    const [established, failed, sent] = await storm
-    const destination = { destination: '10.77.2.2:7000' }
-    const now = await receiver.collectUntil((seen) => seen.sum('active_connections', destination) === 0)
-    assert.deepEqual([established, failed], [30_000, 0])
-    assert.equal(now.sum('successful_connects', destination), established)
-    assert.equal(now.sum('bytes_sent', destination), sent)
-    assert.equal(now.sum('active_connections', destination), 0)
-  },
-)
 
 test(
   'without BPF: what is open, its bytes and who listens, and no number for what cannot be known',
@@ -329,48 +204,4 @@ test('what a listener throws away because its queue is full is as much as ss tel
   const dropped = (seen: typeof now) => seen.sum('listen.drops', { listen_addr: '10.77.2.2:7000' })
   assert.ok(drops > 0)
   assert.equal(dropped(now) - dropped(before), drops)
-})
-
-test(
-  'a listener that was made before its process was put into a container serves for that container',
-  needs,
-  async (t) => {
-    const { client, server } = clientRouterServer(t)
-    const { child } = await keeping(server, 'listen', '10.77.2.2', 7000)
-    const { child: early } = await keeping(client, 'hold', '10.77.2.2', 7000, 3)
-    const cgroup = makeCgroup(t, `docker/${randomBytes(32).toString('hex')}`)
-    move(child, cgroup)
-    const receiver = await startReceiver(t, { inside: [], cgroup })
-    const inbound = { listen_addr: '10.77.2.2:7000' }
-    // Whoever was there before the first look is of the socket's birthplace, and from then on of the container.
-    await receiver.collect()
-    await connections(client, 'storm', '10.77.2.2', 7000, 50, 0, 'fin', 10)
-    await keeping(client, 'hold', '10.77.2.2', 7000, 4)
-    const now = await receiver.collect()
-    assert.equal(now.sum('inbound.accepts', inbound), 54)
-    assert.equal(now.sum('inbound.bytes_received', inbound), 500)
-    await killed(early)
-    await killed(child)
-  },
-)
-
-test('fifteen thousand at once, those before the agent and those after, are as many as ss counts', needs, async (t) => {
-  const { client, server } = clientRouterServer(t)
-  await keeping(server, 'listen', '0.0.0.0', 7000)
-  const { child: before } = await keeping(client, 'hold', '10.77.2.2', 7000, 8000)
-  const receiver = await startReceiver(t, { inside: [client, server] })
-  const { child: after } = await keeping(client, 'hold', '10.77.2.2', 7000, 7000)
-  const now = await receiver.collectUntil((seen) => seen.sum('inbound.accepts') === 15_000)
-  assert.equal(Number(client.run('sh', '-c', 'ss -tnH state established dst 10.77.2.2 | wc -l')), 15_000)
-  assert.equal(now.sum('active_connections', { destination: '10.77.2.2:7000' }), 15_000)
-  assert.equal(now.sum('successful_connects', { destination: '10.77.2.2:7000' }), 15_000)
-  assert.equal(now.sum('inbound.active_connections', { listen_addr: '10.77.2.2:7000' }), 15_000)
-  await killed(before)
-  await killed(after)
-  const end = await receiver.collectUntil(
-    (seen) => seen.sum('inbound.active_connections') === 0 && seen.sum('active_connections') === 0,
-  )
-  assert.equal(end.sum('active_connections'), 0)
-  assert.equal(end.sum('inbound.active_connections'), 0)
-  assert.equal(end.sum('successful_connects', { destination: '10.77.2.2:7000' }), 15_000)
 })

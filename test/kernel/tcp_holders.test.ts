@@ -1,0 +1,79 @@
+// Whose a socket is, and how many there are, when processes share it, hand it on or were moved after they made it.
+import assert from 'node:assert/strict'
+import { randomBytes } from 'node:crypto'
+import { test } from 'node:test'
+import { requires } from '../requires.ts'
+import { clientRouterServer } from './network.ts'
+import { connections, keeping, killed, makeCgroup, move, startReceiver } from './tcp.ts'
+
+const needs = requires('root', 'addon', 'bpf')
+
+test('sockets that were inherited and duplicated are one each, and end with their last holder', needs, async (t) => {
+  const { client, server } = clientRouterServer(t)
+  await keeping(server, 'listen', '0.0.0.0', 7000)
+  const receiver = await startReceiver(t, { inside: [client, server] })
+  const { numbers } = await keeping(client, 'share', '10.77.2.2', 7000, 40, 500)
+  const destination = { destination: '10.77.2.2:7000' }
+  const shared = await receiver.collect()
+  assert.equal(shared.sum('active_connections', destination), 40)
+  assert.equal(shared.sum('bytes_sent', destination), 20_000)
+  process.kill(numbers[0] ?? 0, 'SIGKILL')
+  const end = await receiver.collectUntil((seen) => seen.sum('active_connections', destination) === 0)
+  assert.equal(end.sum('active_connections', destination), 0)
+  assert.equal(end.sum('successful_connects', destination), 40)
+  assert.equal(end.sum('bytes_sent', destination), 20_000)
+})
+
+test('sockets that were handed to another process, and closed by close_range, are one each', needs, async (t) => {
+  const { client, server } = clientRouterServer(t)
+  await keeping(server, 'listen', '0.0.0.0', 7000)
+  const receiver = await startReceiver(t, { inside: [client, server] })
+  const { numbers } = await keeping(client, 'pass', '10.77.2.2', 7000, 60)
+  const destination = { destination: '10.77.2.2:7000' }
+  assert.equal(Number(client.run('sh', '-c', 'ss -tnH state established dst 10.77.2.2 | wc -l')), 60)
+  for (let i = 0; i < 2; i++) {
+    const now = await receiver.collect()
+    assert.equal(now.sum('active_connections', destination), 60)
+    assert.equal(now.sum('successful_connects', destination), 60)
+  }
+  process.kill(numbers[0] ?? 0, 'SIGKILL')
+  const end = await receiver.collectUntil((seen) => seen.sum('active_connections', destination) === 0)
+  assert.equal(end.sum('active_connections', destination), 0)
+  assert.equal(end.sum('successful_connects', destination), 60)
+})
+
+test('a server of several processes listens once, and every connection is accepted once', needs, async (t) => {
+  const { client, server } = clientRouterServer(t)
+  const { child } = await keeping(server, 'prefork', '10.77.2.2', 7000, 4)
+  const receiver = await startReceiver(t, { inside: [client, server] })
+  await connections(client, 'storm', '10.77.2.2', 7000, 1000, 0, 'fin', 10)
+  const inbound = { listen_addr: '10.77.2.2:7000' }
+  const now = await receiver.collectUntil((seen) => seen.sum('inbound.active_connections', inbound) === 0)
+  assert.equal(now.sum('inbound.accepts', inbound), 1000)
+  assert.equal(now.sum('inbound.bytes_received', inbound), 10_000)
+  assert.equal(now.sum('listen.info', inbound), 1)
+  await killed(child)
+})
+
+test(
+  'a listener that was made before its process was put into a container serves for that container',
+  needs,
+  async (t) => {
+    const { client, server } = clientRouterServer(t)
+    const { child } = await keeping(server, 'listen', '10.77.2.2', 7000)
+    const { child: early } = await keeping(client, 'hold', '10.77.2.2', 7000, 3)
+    const cgroup = makeCgroup(t, `docker/${randomBytes(32).toString('hex')}`)
+    move(child, cgroup)
+    const receiver = await startReceiver(t, { inside: [], cgroup })
+    const inbound = { listen_addr: '10.77.2.2:7000' }
+    // Whoever was there before the first look is of the socket's birthplace, and from then on of the container.
+    await receiver.collect()
+    await connections(client, 'storm', '10.77.2.2', 7000, 50, 0, 'fin', 10)
+    await keeping(client, 'hold', '10.77.2.2', 7000, 4)
+    const now = await receiver.collect()
+    assert.equal(now.sum('inbound.accepts', inbound), 54)
+    assert.equal(now.sum('inbound.bytes_received', inbound), 500)
+    await killed(early)
+    await killed(child)
+  },
+)
