@@ -3,7 +3,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import type { TestContext } from 'node:test'
-import { metrics as api } from '@opentelemetry/api'
+import { MeterProvider, MetricReader } from '@opentelemetry/sdk-metrics'
 import * as z from 'zod/mini'
 import { hostSettings, startHost } from '../../receivers/host/index.ts'
 import { readLayout } from '../../receivers/host/layout.ts'
@@ -36,6 +36,8 @@ export type Receiver = {
   collect(): Promise<Collected>
   /** Until it is so, for at most twenty seconds; then the last one. */
   collectUntil(isSo: (collected: Collected) => boolean): Promise<Collected>
+  /** What the receiver's own telemetry says, by cause. */
+  losses(): Promise<Readonly<Record<string, number>>>
   stop(): Promise<void>
   /** Starts another one, which looks once, and stops it. */
   again(): Promise<void>
@@ -53,6 +55,11 @@ type Options = {
   readonly config?: Readonly<Record<string, unknown>>
 }
 
+class Reader extends MetricReader {
+  protected override onForceFlush = async () => {}
+  protected override onShutdown = async () => {}
+}
+
 export async function startReceiver(
   t: TestContext,
   { inside, cgroup, initial, config = {} }: Options = {},
@@ -61,7 +68,9 @@ export async function startReceiver(
   const real = await startHost({ log, settings: z.parse(hostSettings, { docker: { endpoint: 'unix:///nowhere' } }) })
   atEnd(t, () => real.stop())
   const host = initial ? { ...real, namespaces: { ...real.namespaces, initial: initial.inode } } : real
-  const context = { host, log, meter: api.getMeter('test'), id: 'tcp_connections', logs: () => {} }
+  const reader = new Reader()
+  const meters = new MeterProvider({ readers: [reader] })
+  const context = { host, log, meter: meters.getMeter('test'), id: 'tcp_connections', logs: () => {} }
   const running = await tcpConnections.start(z.parse(tcpConnections.config, config), context)
   let stopped = false
 
@@ -69,6 +78,7 @@ export async function startReceiver(
     if (stopped) return
     stopped = true
     await running.stop?.()
+    await meters.shutdown()
   }
   atEnd(t, stop)
 
@@ -119,6 +129,12 @@ export async function startReceiver(
   return {
     log,
     collect,
+    async losses() {
+      const { resourceMetrics } = await reader.collect()
+      const all = resourceMetrics.scopeMetrics.flatMap(({ metrics }) => metrics)
+      const found = all.find(({ descriptor }) => descriptor.name === 'otelcol_receiver_tcp_losses')
+      return Object.fromEntries(found?.dataPoints.map(({ attributes, value }) => [attributes.cause, value]) ?? [])
+    },
     async collectUntil(isSo) {
       const deadlineMs = performance.now() + 20_000
       for (;;) {
