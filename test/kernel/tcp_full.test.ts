@@ -3,11 +3,14 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
+import { startAgent } from '../agent.ts'
+import type { Page } from '../exposition.ts'
 import { requires } from '../requires.ts'
-import { clientRouterServer } from './network.ts'
-import { type Collected, keeping, killed, startReceiver } from './tcp.ts'
+import { until } from '../until.ts'
+import { clientRouterServer, inside } from './network.ts'
+import { type Collected, connections, keeping, killed, startReceiver } from './tcp.ts'
 
-const needs = requires('root', 'addon', 'bpf')
+const needs = requires('root', 'addon', 'bpf', 'netfilter')
 
 test('seventy thousand sockets, for which there is no room, are all counted in the end', needs, async (t) => {
   const { client, server } = clientRouterServer(t)
@@ -34,3 +37,41 @@ test('seventy thousand sockets, for which there is no room, are all counted in t
   assert.deepEqual(numbers(end), isOver)
   assert.deepEqual([end.sum('bytes_sent'), end.sum('inbound.bytes_received')], [360_000, 360_000])
 })
+
+test(
+  'what a stopped agent cannot be told is counted all the same, without who answered, and said',
+  needs,
+  async (t) => {
+    const { client, server } = clientRouterServer(t)
+    await keeping(server, 'listen', '0.0.0.0', 8080)
+    await inside(client, client.start('sleep', '600'))
+    client.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=1024 65535')
+    client.run('iptables', ...'-t nat -A OUTPUT -p tcp -d 10.96.0.1 -j DNAT --to-destination 10.77.2.2:8080'.split(' '))
+    const agent = await startAgent(t, { receivers: { tcp_connections: {} }, processors: { nat_resolution: {} } })
+    const sum = (page: Page, metric: string, labels: Record<string, string> = {}) =>
+      page
+        .all(`container_net_tcp_${metric}`, { destination: '10.96.0.1:80', ...labels })
+        .reduce((sum, { value }) => sum + value, 0)
+    await connections(client, 'storm', '10.96.0.1', 80, 10, 0, 'fin')
+    await until('it is known who answers', async () => {
+      const known = { actual_destination: '10.77.2.2:8080' }
+      return sum(await agent.scrape(), 'successful_connects_total', known) === 10
+    })
+    process.kill(agent.pid, 'SIGSTOP')
+    const stormed = connections(client, 'storm', '10.96.0.1', 80, 20_000, 0, 'rst', 10)
+    const [established = 0, , sent = 0] = await stormed.finally(() => process.kill(agent.pid, 'SIGCONT'))
+    assert.equal(established, 20_000)
+    const isOver = (page: Page) => sum(page, 'active_connections') === 0 && sum(page, 'bytes_sent_total') >= sent
+    let page = await agent.scrape()
+    await until('it has caught up', async () => isOver((page = await agent.scrape())))
+    assert.equal(sum(page, 'successful_connects_total'), established + 10)
+    assert.equal(sum(page, 'bytes_sent_total'), sent)
+    const losses = (cause: string) => page.value('otelcol_receiver_tcp_losses_total', { cause }) ?? 0
+    assert.ok(losses('ring_full') > 1000, `${losses('ring_full')} records found no room`)
+    const known = sum(page, 'successful_connects_total', { actual_destination: '10.77.2.2:8080' })
+    assert.ok(known > 1000, `${known} with who answered`)
+    // The last one whose opening had room was there when it closed.
+    const ends = losses('ring_full') + losses('unresolved') - (established + 10 - known)
+    assert.ok(ends === 0 || ends === 1, `${ends} ends found no room`)
+  },
+)
