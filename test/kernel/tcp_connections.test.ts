@@ -50,6 +50,25 @@ for (const [family, address, written] of [
   })
 }
 
+test('loopback is another one in each namespace: who dials there, who listens there', needs, async (t) => {
+  const { client, server } = clientRouterServer(t)
+  const made = { [client.inode]: 30, [server.inode]: 50 }
+  for (const namespace of [client, server]) await keeping(namespace, 'listen', '127.0.0.1', 7000)
+  const receiver = await startReceiver(t, { inside: [client, server] })
+  for (const one of [client, server])
+    await connections(one, 'storm', '127.0.0.1', 7000, made[one.inode] ?? 0, 0, 'fin', 10)
+  const now = await receiver.collectUntil((seen) => seen.sum('inbound.active_connections') === 0)
+  const byNamespace = (metric: string, attribute: 'destination' | 'listen_addr') =>
+    Object.fromEntries(
+      now.points
+        .filter((point) => point.metric === metric && point.attributes[attribute] === '127.0.0.1:7000')
+        .map(({ attributes, value }) => [attributes.netns, value]),
+    )
+  assert.deepEqual(byNamespace('successful_connects', 'destination'), made)
+  assert.deepEqual(byNamespace('inbound.accepts', 'listen_addr'), made)
+  assert.deepEqual(byNamespace('listen.info', 'listen_addr'), { [client.inode]: 1, [server.inode]: 1 })
+})
+
 test('failures are told by their cause, and what is given up is one', needs, async (t) => {
   const { client, router, server } = clientRouterServer(t)
   router.run('iptables', '-A', 'FORWARD', '-d', '10.77.2.9', '-j', 'DROP')
