@@ -3,7 +3,7 @@
 
 import { addressText, isUnspecified } from '../host/address.ts'
 import type { Host } from '../host/host.ts'
-import type { Nat } from '../host/nat.ts'
+import type { Nat, Resolution } from '../host/nat.ts'
 import { type DiagSocket, dumpSockets, TCP } from '../host/sockets.ts'
 import type { Logger } from '../receiver.ts'
 import type { Flows, TcpFlow } from './flows.ts'
@@ -43,7 +43,13 @@ export function openDiag({ host, nat, log, bytes: countsBytes = true }: Options)
   let look = 0
   let toldForbidden = false
 
-  function flowOf(socket: DiagSocket, netns: number, incoming: boolean, flows: Flows): TcpFlow | undefined {
+  function flowOf(
+    socket: DiagSocket,
+    netns: number,
+    incoming: boolean,
+    flows: Flows,
+    resolution: Resolution | undefined,
+  ): TcpFlow | undefined {
     const cgroup = host.cgroup(socket.cgroup ?? 0)
     if (cgroup === undefined) {
       losses.socket_without_cgroup++
@@ -52,7 +58,6 @@ export function openDiag({ host, nat, log, bytes: countsBytes = true }: Options)
     const [bytes, port] = incoming ? [socket.source, socket.sourcePort] : [socket.destination, socket.destinationPort]
     const address = addressText(bytes)
     if (incoming) return flows.of({ cgroup, netns, incoming, address, port })
-    const [resolution] = nat.resolve([{ ...socket, netns }])
     const actual =
       resolution?.state === 'translated'
         ? { address: addressText(resolution.address), port: resolution.port }
@@ -60,10 +65,25 @@ export function openDiag({ host, nat, log, bytes: countsBytes = true }: Options)
     return flows.of({ cgroup, netns, incoming, address, port, actual })
   }
 
-  function see(socket: DiagSocket, netns: number, incoming: boolean, flows: Flows): void {
+  /** Who answers those that were dialled since the last look, all asked about at once. */
+  function answers(sockets: readonly DiagSocket[], netns: number, isServed: (socket: DiagSocket) => boolean) {
+    const dialled = sockets.filter(
+      (socket) => socket.state !== TCP.LISTEN && !known.has(socket.cookie) && !isServed(socket),
+    )
+    const resolutions = nat.resolve(dialled.map((socket) => ({ ...socket, netns })))
+    return new Map(dialled.map((socket, i) => [socket, resolutions[i]]))
+  }
+
+  function see(
+    socket: DiagSocket,
+    netns: number,
+    incoming: boolean,
+    flows: Flows,
+    resolution: Resolution | undefined,
+  ): void {
     let before = known.get(socket.cookie)
     if (before === undefined) {
-      const flow = flowOf(socket, netns, incoming, flows)
+      const flow = flowOf(socket, netns, incoming, flows, resolution)
       if (flow === undefined) return
       before = { flow, sentBytes: 0, receivedBytes: 0, retransmits: 0, look }
       if (known.size < MOST) known.set(socket.cookie, before)
@@ -115,10 +135,14 @@ export function openDiag({ host, nat, log, bytes: countsBytes = true }: Options)
         for (let piece = pieces.first; !piece.done; piece = await pieces.rest.next()) {
           const sockets = piece.value
           for (const socket of sockets) {
-            if (socket.state === TCP.LISTEN) {
-              listens.add(socket)
-              listening.push(listeningOf(socket, netns))
-            } else see(socket, netns, listens.isServed(socket), flows)
+            if (socket.state !== TCP.LISTEN) continue
+            listens.add(socket)
+            listening.push(listeningOf(socket, netns))
+          }
+          const resolutions = answers(sockets, netns, listens.isServed)
+          for (const socket of sockets) {
+            if (socket.state === TCP.LISTEN) continue
+            see(socket, netns, listens.isServed(socket), flows, resolutions.get(socket))
           }
         }
       }
