@@ -109,11 +109,32 @@ static void count_kill(__u64 cgroup)
 		__sync_fetch_and_add(losses, 1);
 }
 
-/* mark_oom_victim() sets oom_mm (mm/oom_kill.c); the last thread of the process to exit finds nobody alive. */
+struct victim {
+	__u64 signal;
+	__u64 tgid;
+};
+
+/* Those that were counted a moment ago. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1024);
+	__type(key, struct victim);
+	__type(value, __u8);
+} victims SEC(".maps");
+
+/*
+ * mark_oom_victim() sets oom_mm (mm/oom_kill.c); the last thread of the process to exit finds nobody alive, and so does
+ * any other that comes here after it, for each counts itself out before it tells (do_exit() in kernel/exit.c).
+ */
 SEC("tp_btf/sched_process_exit")
 int BPF_PROG(on_victim_exit, struct task_struct *task)
 {
-	if (task->signal->oom_mm && task->signal->live.counter == 0)
+	struct victim victim = { .signal = (__u64)task->signal, .tgid = task->tgid };
+	const __u8 counted = 1;
+
+	if (!task->signal->oom_mm || task->signal->live.counter != 0)
+		return 0;
+	if (!bpf_map_update_elem(&victims, &victim, &counted, BPF_NOEXIST))
 		count_kill(cgroup_of(task));
 	return 0;
 }
