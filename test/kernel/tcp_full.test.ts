@@ -62,8 +62,10 @@ test(
     const [established = 0, , sent = 0] = await stormed.finally(() => process.kill(agent.pid, 'SIGCONT'))
     assert.equal(established, 20_000)
     const isOver = (page: Page) => sum(page, 'active_connections') === 0 && sum(page, 'bytes_sent_total') >= sent
-    let page = await agent.scrape()
-    await until('it has caught up', async () => isOver((page = await agent.scrape())))
+    const page = await until('it has caught up', async () => {
+      const seen = await agent.scrape()
+      return isOver(seen) && seen
+    })
     assert.equal(sum(page, 'successful_connects_total'), established + 10)
     assert.equal(sum(page, 'bytes_sent_total'), sent)
     const losses = (cause: string) => page.value('otelcol_receiver_tcp_losses_total', { cause }) ?? 0
