@@ -47,11 +47,11 @@ const V2_TREE = '/sys/fs/cgroup'
 
 type Options = {
   /** Those of the test: others run tests on this machine too, with the same addresses. All when absent. */
-  readonly inside?: readonly Namespace[]
+  readonly inside?: readonly Pick<Namespace, 'inode'>[]
   /** Only what this cgroup does, wherever. */
   readonly cgroup?: string
   /** Taken for the namespace of the host. */
-  readonly initial?: Namespace
+  readonly initial?: Pick<Namespace, 'inode'>
   readonly config?: Readonly<Record<string, unknown>>
 }
 
