@@ -108,9 +108,10 @@ export async function logs(argv: readonly string[], terminal: Terminal): Promise
   const summary = createSummary(wanted, terminal)
   const patterns = createPatterns(createRoom(wanted.maxPatterns, { used: 0, max: Number.MAX_SAFE_INTEGER }))
   const out = createOutput(terminal)
-  const needsTime = wanted.output === 'summary' || wanted.output === 'json' || wanted.sinceMs !== undefined
+  const isSummed = wanted.output === 'summary' || wanted.output === 'json'
 
   function take(message: Message, numbers: LineNumbers | undefined, summed: SummedStream) {
+    if (isSummed) summed.noteTime(message)
     if (wanted.sinceMs !== undefined && message.writtenMs < wanted.sinceMs) return
     if (message.level < wanted.level) return
     const entry = patterns.add(message.high, message.low, message.level)
@@ -132,10 +133,10 @@ export async function logs(argv: readonly string[], terminal: Terminal): Promise
     createReader(numbers): Reader {
       const summed = summary.stream()
       return createReader({
-        keepBytes: wanted.output === 'summary' || wanted.output === 'json' ? 4096 : 0,
-        readsTime: needsTime,
+        keepBytes: isSummed ? 4096 : 0,
+        readsTime: isSummed || wanted.sinceMs !== undefined,
         onMessage: (message) => take(message, numbers, summed),
-        ...((wanted.output === 'summary' || wanted.output === 'json') && { onText: summed.noteText }),
+        ...(isSummed && { onText: summed.noteText }),
       })
     },
   })

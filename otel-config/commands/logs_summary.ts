@@ -22,6 +22,8 @@ type Wanted = { readonly top: number; readonly isRaw: boolean }
 export type SummedStream = {
   /** To be called as a message's text is read. */
   noteText(): void
+  /** Of each message that ends, also of one that is not added. */
+  noteTime(message: Message): void
   /** The message whose text was noted last has ended. */
   add(entry: number, message: Message): void
 }
@@ -39,6 +41,7 @@ export function createSummary({ top, isRaw }: Wanted, terminal: Terminal) {
 
   function stream(): SummedStream {
     let pattern = ''
+    const placed = course.stream()
     return {
       noteText() {
         const key = masked.high * 2 ** 32 + masked.low
@@ -48,7 +51,11 @@ export function createSummary({ top, isRaw }: Wanted, terminal: Terminal) {
         if (templates.size >= MAX_TEMPLATES) templates.clear()
         templates.set(key, pattern)
       },
-      add: (entry, message) => add(entry, message, pattern),
+      noteTime: (message) => placed.noteTime(message.writtenMs),
+      add(entry, message) {
+        placed.add(entry)
+        add(entry, message, pattern)
+      },
     }
   }
 
@@ -58,18 +65,19 @@ export function createSummary({ top, isRaw }: Wanted, terminal: Terminal) {
     const { writtenMs } = message
     if (writtenMs < firstMs) firstMs = writtenMs
     if (writtenMs > lastMs) lastMs = writtenMs
-    course.add(entry, writtenMs)
     const known = shown[entry]
     if (known !== undefined) {
-      known.lastMs = Number.isNaN(writtenMs) ? known.lastMs : writtenMs
+      // Files are read as they are named, and streams in turns: what is read later may be older.
+      if (writtenMs < known.firstMs) known.firstMs = writtenMs
+      if (writtenMs > known.lastMs) known.lastMs = writtenMs
       return
     }
     const isOverflow = entry < LEVELS.length
     shown[entry] = {
       sample: isOverflow ? '' : sampleOf(message, SAMPLE_BYTES, isRaw),
       pattern: isOverflow ? OVERFLOW : labelText(pattern, SAMPLE_BYTES, isRaw),
-      firstMs: writtenMs,
-      lastMs: writtenMs,
+      firstMs: Number.isNaN(writtenMs) ? Number.POSITIVE_INFINITY : writtenMs,
+      lastMs: Number.isNaN(writtenMs) ? Number.NEGATIVE_INFINITY : writtenMs,
     }
   }
 
