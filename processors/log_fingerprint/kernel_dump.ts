@@ -12,7 +12,7 @@ const MAX_FRAME_BYTES = 300
 const MAX_REGISTER_NAME = 8
 
 /** `[31961.530491] `, or with `dmesg -T` `[Wed Nov 25 22:56:12 2026] `. */
-export function isKernelHead(bytes: Uint8Array, from: number, to: number): boolean {
+function isKernelHead(bytes: Uint8Array, from: number, to: number): boolean {
   if (bytes[from] !== OPEN) return false
   const at = skipSpace(bytes, from + 1, to)
   const digits = skipDigits(bytes, at, to)

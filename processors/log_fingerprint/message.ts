@@ -55,8 +55,6 @@ export type Stream = Message & {
   /** Words behind the time when there was no level: two or three are a class and a method. */
   isBareHead: boolean
   isErrorText: boolean
-  /** The kernel's, as dmesg prints it. */
-  isKernel: boolean
 }
 
 /** The bytes of no chunk. */
@@ -82,5 +80,4 @@ export const createStream = (): Stream => ({
   goesOn: false,
   isBareHead: false,
   isErrorText: false,
-  isKernel: false,
 })

@@ -6,7 +6,7 @@ import { plain, withoutColours } from './colours.ts'
 import { content, levelInText, readContent, readJsonLine, repeatContent } from './content.ts'
 import { fields, readJson } from './fields.ts'
 import { beginning, head, readHead } from './head.ts'
-import { isDumpPart, isKernelHead } from './kernel_dump.ts'
+import { isDumpPart } from './kernel_dump.ts'
 import { CRITICAL, ERROR, levelOfSeverity, UNKNOWN } from './levels.ts'
 import { mask } from './mask.ts'
 import {
@@ -79,7 +79,6 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
     stream.waitsFor = NOTHING
     stream.isBareHead = false
     stream.isErrorText = false
-    stream.isKernel = false
     stream.writtenMs = Number.NaN
     if (readsTime && content.timeTo > content.timeFrom) {
       stream.writtenMs = timeMs(content.line, content.timeFrom, content.timeTo)
@@ -117,7 +116,7 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
       begin(chunkFrom, chunkTo, false)
       return
     }
-    if (stream.isKernel && stream.isOpen && isDumpPart(bytes, from, to, stream.lines > 1)) {
+    if (first === 0x5b && stream.isOpen && stream.isTimed && isDumpPart(bytes, from, to, stream.lines > 1)) {
       if (stream.level === UNKNOWN) stream.level = ERROR
       return next(chunkTo)
     }
@@ -127,7 +126,6 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
       repeatContent(bytes, from, to, known)
       begin(chunkFrom, chunkTo, true)
       stream.isBareHead = repeat.isBare
-      stream.isKernel = first === OPEN_BRACKET && isKernelHead(bytes, from, to)
       stream.goesOn = endsOpen(bytes[to - 1] as number)
       return
     }
@@ -137,7 +135,6 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
       readContent(bytes, to)
       begin(chunkFrom, chunkTo, true)
       stream.isBareHead = content.level === UNKNOWN && isBare(bytes, head.text, to)
-      stream.isKernel = first === OPEN_BRACKET && isKernelHead(bytes, from, to)
       stream.goesOn = endsOpen(bytes[to - 1] as number)
       if (known !== undefined) keepRepeat(bytes, head.text, to, content.level, stream.isBareHead)
       return
@@ -295,7 +292,6 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
   }
 }
 
-const OPEN_BRACKET = 0x5b
 const OPEN_BRACE = Buffer.from('{')
 const CLOSE_BRACE = Buffer.from('}')
 const LINE_END = Buffer.from('\n')
