@@ -15,7 +15,7 @@ import { UsageError } from './arguments.ts'
 import { createInput, FORMATS, type Format, type LineNumbers } from './logs_input.ts'
 import { createProgress } from './logs_progress.ts'
 import { follow, readFiles } from './logs_sources.ts'
-import { createSummary } from './logs_summary.ts'
+import { createSummary, type SummedStream } from './logs_summary.ts'
 import type { Terminal } from './terminal.ts'
 
 /** How many patterns one level may have; what exceeds them counts as one. */
@@ -108,9 +108,10 @@ export async function logs(argv: readonly string[], terminal: Terminal): Promise
   const summary = createSummary(wanted, terminal)
   const patterns = createPatterns(createRoom(wanted.maxPatterns, { used: 0, max: Number.MAX_SAFE_INTEGER }))
   const out = createOutput(terminal)
-  const needsTime = wanted.output === 'summary' || wanted.output === 'json' || wanted.sinceMs !== undefined
+  const isSummed = wanted.output === 'summary' || wanted.output === 'json'
 
-  function take(message: Message, numbers: LineNumbers | undefined) {
+  function take(message: Message, numbers: LineNumbers | undefined, summed: SummedStream) {
+    if (isSummed) summed.noteTime(message)
     if (wanted.sinceMs !== undefined && message.writtenMs < wanted.sinceMs) return
     if (message.level < wanted.level) return
     const entry = patterns.add(message.high, message.low, message.level)
@@ -123,19 +124,21 @@ export async function logs(argv: readonly string[], terminal: Terminal): Promise
         const lines = numbers(message.firstLine, message.lines)
         out.write(`{"line":${lines[0]},"lines":[${lines}],"hash":"${hash}","level":"${level}"}\n`)
       }
-    } else summary.add(entry, message)
+    } else summed.add(entry, message)
   }
 
   const input = createInput({
     format: wanted.format,
     isNumbered: wanted.output === 'messages',
-    createReader: (numbers): Reader =>
-      createReader({
-        keepBytes: wanted.output === 'summary' || wanted.output === 'json' ? 4096 : 0,
-        readsTime: needsTime,
-        onMessage: (message) => take(message, numbers),
-        ...((wanted.output === 'summary' || wanted.output === 'json') && { onText: summary.noteText }),
-      }),
+    createReader(numbers): Reader {
+      const summed = summary.stream()
+      return createReader({
+        keepBytes: isSummed ? 4096 : 0,
+        readsTime: isSummed || wanted.sinceMs !== undefined,
+        onMessage: (message) => take(message, numbers, summed),
+        ...(isSummed && { onText: summed.noteText }),
+      })
+    },
   })
   const progress = createProgress(terminal)
   let failures = 0

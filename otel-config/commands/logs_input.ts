@@ -69,9 +69,10 @@ export function createInput({ format, isNumbered, createReader }: InputOptions):
       if (rest !== undefined) lines(rest).read(rest)
       rest = undefined
       // Numbers of lines count on.
-      if (format !== 'auto' || isNumbered) return
+      if (isNumbered) return
       into?.flush()
-      into = known = undefined
+      into = undefined
+      if (format === 'auto') known = undefined
     },
     end() {
       if (rest !== undefined) lines(rest).read(rest)

@@ -18,6 +18,16 @@ const OVERFLOW = '(more patterns than --max-patterns)'
 type Shown = { sample: string; pattern: string; firstMs: number; lastMs: number }
 type Wanted = { readonly top: number; readonly isRaw: boolean }
 
+/** What one reader tells. Several read in turns, each with a message that is open, whose text is its own. */
+export type SummedStream = {
+  /** To be called as a message's text is read. */
+  noteText(): void
+  /** Of each message that ends, also of one that is not added. */
+  noteTime(message: Message): void
+  /** The message whose text was noted last has ended. */
+  add(entry: number, message: Message): void
+}
+
 export function createSummary({ top, isRaw }: Wanted, terminal: Terminal) {
   const shown: (Shown | undefined)[] = []
   const course = createCourse()
@@ -28,7 +38,48 @@ export function createSummary({ top, isRaw }: Wanted, terminal: Terminal) {
   // The tokens are overwritten by the next line, which comes before this message ends; so the template is made at
   // once, but only when the pattern is new.
   const templates = new Map<number, string>()
-  let pattern = ''
+
+  function stream(): SummedStream {
+    let pattern = ''
+    const placed = course.stream()
+    return {
+      noteText() {
+        const key = masked.high * 2 ** 32 + masked.low
+        const known = templates.get(key)
+        pattern = known ?? contentTemplate()
+        if (known !== undefined) return
+        if (templates.size >= MAX_TEMPLATES) templates.clear()
+        templates.set(key, pattern)
+      },
+      noteTime: (message) => placed.noteTime(message.writtenMs),
+      add(entry, message) {
+        placed.add(entry)
+        add(entry, message, pattern)
+      },
+    }
+  }
+
+  function add(entry: number, message: Message, pattern: string) {
+    messages++
+    byLevel[message.level] = (byLevel[message.level] as number) + 1
+    const { writtenMs } = message
+    if (writtenMs < firstMs) firstMs = writtenMs
+    if (writtenMs > lastMs) lastMs = writtenMs
+    const known = shown[entry]
+    if (known !== undefined) {
+      // Files are read as they are named, and streams in turns: what is read later may be older.
+      if (writtenMs < known.firstMs) known.firstMs = writtenMs
+      if (writtenMs > known.lastMs) known.lastMs = writtenMs
+      return
+    }
+    const isOverflow = entry < LEVELS.length
+    shown[entry] = {
+      sample: isOverflow ? '' : sampleOf(message, SAMPLE_BYTES, isRaw),
+      pattern: isOverflow ? OVERFLOW : labelText(pattern, SAMPLE_BYTES, isRaw),
+      firstMs: Number.isNaN(writtenMs) ? Number.POSITIVE_INFINITY : writtenMs,
+      lastMs: Number.isNaN(writtenMs) ? Number.NEGATIVE_INFINITY : writtenMs,
+    }
+  }
 
   /** By count. */
   function entries(patterns: Patterns): number[] {
@@ -71,35 +122,7 @@ export function createSummary({ top, isRaw }: Wanted, terminal: Terminal) {
   }
 
   return {
-    /** To be called as a message's text is read. */
-    noteText() {
-      const key = masked.high * 2 ** 32 + masked.low
-      const known = templates.get(key)
-      pattern = known ?? contentTemplate()
-      if (known !== undefined) return
-      if (templates.size >= MAX_TEMPLATES) templates.clear()
-      templates.set(key, pattern)
-    },
-    add(entry: number, message: Message) {
-      messages++
-      byLevel[message.level] = (byLevel[message.level] as number) + 1
-      const { writtenMs } = message
-      if (writtenMs < firstMs) firstMs = writtenMs
-      if (writtenMs > lastMs) lastMs = writtenMs
-      course.add(entry, writtenMs)
-      const known = shown[entry]
-      if (known !== undefined) {
-        known.lastMs = Number.isNaN(writtenMs) ? known.lastMs : writtenMs
-        return
-      }
-      const isOverflow = entry < LEVELS.length
-      shown[entry] = {
-        sample: isOverflow ? '' : sampleOf(message, SAMPLE_BYTES, isRaw),
-        pattern: isOverflow ? OVERFLOW : labelText(pattern, SAMPLE_BYTES, isRaw),
-        firstMs: writtenMs,
-        lastMs: writtenMs,
-      }
-    },
+    stream,
     text: render,
     /** The same again and again, in place. */
     showLive(patterns: Patterns) {

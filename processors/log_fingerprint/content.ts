@@ -10,6 +10,7 @@ import {
   NEWLINE,
   SPACE,
   skipSpace,
+  startsWith,
   text,
 } from './bytes.ts'
 import { fields, readJson, readLogfmt, unescaped } from './fields.ts'
@@ -161,14 +162,25 @@ export function levelInText(bytes: Uint8Array, from: number, to: number): number
       const word = levelWord(bytes, start, at)
       if (word !== 0 && isApart(after) && (start === from || isApart(bytes[start - 1] as number))) {
         if ((word & CAPITALS) !== 0 && !isWeak(word)) return levelOf(word)
-        if (words < 2 && after === 0x3a && !isWeak(word)) return levelOf(word)
+        if (words < 2 && after === 0x3a && !isWeak(word) && !isCallTrace(bytes, from, at)) return levelOf(word)
       }
+      if (kind === UNKNOWN && bytes[start] === 0x4b && isKilled(bytes, from, start, to)) kind = ERROR
       if (kind === UNKNOWN && words < 4) kind = failureAt(bytes, start, at, after, words)
     }
     while (at < to && (bytes[at] as number) > SPACE && !isApart(bytes[at] as number)) at++
   }
   return kind
 }
+
+const TRACE_HEADS = ['Call Trace', 'Call trace', 'Stack Trace', 'Stack trace'].map(text)
+/** Not the level, but what the next lines are. */
+const isCallTrace = (bytes: Uint8Array, from: number, to: number) =>
+  to - from >= 10 && TRACE_HEADS.some((words) => to === from + words.length && startsWith(bytes, from, to, words))
+
+const FOR_MEMORY = text('emory: Killed process ')
+/** `Out of memory: Killed process 4711`: an error, as the kernel has it, too (mm/oom_kill.c). */
+const isKilled = (bytes: Uint8Array, from: number, word: number, to: number) =>
+  word >= from + 7 && startsWith(bytes, word - 7, to, FOR_MEMORY)
 
 const isApart = (byte: number) =>
   byte <= SPACE ||

@@ -6,6 +6,7 @@ import { plain, withoutColours } from './colours.ts'
 import { content, levelInText, readContent, readJsonLine, repeatContent } from './content.ts'
 import { fields, readJson } from './fields.ts'
 import { beginning, head, readHead } from './head.ts'
+import { isDumpPart } from './kernel_dump.ts'
 import { CRITICAL, ERROR, levelOfSeverity, UNKNOWN } from './levels.ts'
 import { mask } from './mask.ts'
 import {
@@ -114,6 +115,10 @@ export function createReader({ keepBytes, readsTime = false, onMessage, onText }
       end()
       begin(chunkFrom, chunkTo, false)
       return
+    }
+    if (first === 0x5b && stream.isOpen && stream.isTimed && isDumpPart(bytes, from, to, stream.lines > 1)) {
+      if (stream.level === UNKNOWN) stream.level = ERROR
+      return next(chunkTo)
     }
     const known = beginning(bytes, from, to)
     if (known !== undefined && findRepeat(bytes, from, to, known)) {

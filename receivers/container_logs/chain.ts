@@ -1,12 +1,6 @@
 // The files of one log in the order in which they were written, from a place on where we have been before.
 // Renamed, copied and compressed files are found again by their inode, or by what stands before that place.
-import { randomBytes } from 'node:crypto'
-import { createReadStream, createWriteStream, openSync, rmSync, utimesSync } from 'node:fs'
-import { join } from 'node:path'
-import { Transform } from 'node:stream'
-import { pipeline } from 'node:stream/promises'
 import { setImmediate as nextTurn } from 'node:timers/promises'
-import { createGunzip, createZstdDecompress } from 'node:zlib'
 import { isBeingCopied } from './copies.ts'
 import {
   beginsWith,
@@ -15,12 +9,12 @@ import {
   type Head,
   isSameFile,
   type LogFile,
-  logFileOf,
   openLogFile,
   readOn,
   seek,
 } from './log_file.ts'
 import { currentFile, rotatedFiles, type Sibling } from './siblings.ts'
+import { type UnpackOptions, unpack } from './unpacked.ts'
 
 /** A place in a log. */
 export type Place = {
@@ -41,13 +35,7 @@ export type Chain = {
   readonly found: boolean
 }
 
-export type ChainOptions = {
-  /** Where compressed files are unpacked to; each is removed at once and lives as long as it is open. */
-  readonly scratchDirectory: string
-  readonly mostUnpackedBytes: number
-  /** An old file that was compressed cannot be unpacked: what was not read of it is lost. */
-  readonly failed: (error: Error) => void
-}
+export type ChainOptions = UnpackOptions
 
 /** Where we are in it. */
 export const placeOf = ({ dev, ino, offset, tail, head, readModifiedMs }: LogFile): Place => ({
@@ -206,36 +194,4 @@ export function seekTo(file: LogFile, { offset, tail, head }: Pick<Place, 'offse
   if (head !== undefined && !beginsWith(file, head)) return false
   file.tail = tail
   return readOn(file, probe, 1) !== undefined
-}
-
-/** Takes the compressed file over. Undefined for a damaged one. */
-async function unpack({ fd, path, modifiedMs }: LogFile, options: ChainOptions): Promise<LogFile | undefined> {
-  const unpacked = join(options.scratchDirectory, `unpacked-${randomBytes(6).toString('hex')}`)
-  const into = createWriteStream(unpacked, { flags: 'wx', mode: 0o600 })
-  let bytes = 0
-  const limit = new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      bytes += chunk.length
-      done(
-        bytes > options.mostUnpackedBytes ? new Error(`larger than ${options.mostUnpackedBytes} bytes`) : null,
-        chunk,
-      )
-    },
-  })
-  const inflate = path.endsWith('.zst') ? createZstdDecompress() : createGunzip()
-  try {
-    await pipeline(createReadStream('', { fd }), inflate, limit, into)
-    utimesSync(unpacked, modifiedMs / 1000, modifiedMs / 1000)
-    return logFileOf(openSync(unpacked, 'r'), path)
-  } catch (cause) {
-    const why = (cause as Error).message
-    options.failed(
-      new Error(`cannot unpack ${path}: ${why} · fix: let rotation compress later (delaycompress), or larger files`, {
-        cause,
-      }),
-    )
-    return undefined
-  } finally {
-    rmSync(unpacked, { force: true })
-  }
 }

@@ -14,6 +14,7 @@ import { selection } from './selection.ts'
 import { settings } from './settings.ts'
 import { startTelemetry } from './telemetry.ts'
 import { createTotals } from './totals.ts'
+import { removeAbandoned } from './unpacked.ts'
 
 /** Of an old file that was compressed, once it is unpacked again. */
 const MOST_UNPACKED_BYTES = 2 ** 30
@@ -38,6 +39,7 @@ export default defineReceiver({
     const errors = countErrors(log)
     const checkpoints = await keepOffsets(config.storage, id, log, errors.failed)
     const scratchDirectory = checkpoints === undefined ? tmpdir() : config.storage
+    if (checkpoints) tidy(scratchDirectory, log)
     const totals = createTotals(host)
     const isSelected = selection(host, config)
     const format = { maxLineBytes: config.max_log_size }
@@ -121,6 +123,19 @@ async function keepOffsets(
       error: (error as Error).message,
     })
     return undefined
+  }
+}
+
+/** Where all is ours: in the system's directory for such files the names may be somebody else's. */
+function tidy(storage: string, log: Logger): void {
+  try {
+    const removed = removeAbandoned(storage)
+    if (removed.files > 0) log.info('removed what an agent that was killed had unpacked', { storage, ...removed })
+  } catch (error) {
+    const why = (error as Error).message
+    log.warn('what an agent that was killed had unpacked stays', {
+      error: `${why} · fix: remove unpacked-* from ${storage}`,
+    })
   }
 }
 

@@ -173,6 +173,28 @@ test('Docker and CRI lines are unwrapped by themselves: streams apart, parts joi
   }
 })
 
+test('what is open on one stream keeps its own pattern while the other is read', () => {
+  const docker = [
+    { log: 'all went well with it\n', stream: 'stdout', time: '2024-05-02T11:20:31.1Z' },
+    { log: 'cannot open file (1.2.3.4)\n', stream: 'stderr', time: '2024-05-02T11:20:31.2Z' },
+    { log: 'next round begins now\n', stream: 'stdout', time: '2024-05-02T11:20:31.3Z' },
+  ]
+  const asDocker = docker.map((line) => JSON.stringify(line)).join('\n')
+  const asCri = docker.map(({ log, stream, time }) => `${time} ${stream} F ${log.trimEnd()}`).join('\n')
+  for (const text of [asDocker, asCri]) {
+    assert.deepEqual(
+      report([], `${text}\n`)
+        .patterns.map(({ sample, pattern }) => [sample, pattern])
+        .sort(),
+      [
+        ['all went well with it', 'all went well with it'],
+        ['cannot open file (1.2.3.4)', 'cannot open file (<*>)'],
+        ['next round begins now', 'next round begins now'],
+      ],
+    )
+  }
+})
+
 test('one object for each message, for whoever scores it', () => {
   const { stdout } = piped([], LOG, { LOG_EVAL_FORMAT: 'plain' })
   const found = stdout
