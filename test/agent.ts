@@ -36,6 +36,8 @@ export type Agent = {
   readonly readyMs: number
   /** Everything that it has said so far. */
   log(): string
+  /** What is on its standard output so far. */
+  printed(): string
   /** The lines of the log that match. */
   said(what: RegExp): string[]
   scrape(): Promise<Page>
@@ -62,13 +64,15 @@ export async function launchAgent(launch: Launch = {}): Promise<Agent> {
   const node = [process.execPath, '--disable-warning=ExperimentalWarning', ...(launch.nodeFlags ?? [])]
   const command = [...(launch.under ?? []), ...node, main, 'run', '--config', launch.config ?? yamlOf(launch)]
   const child = spawn(command[0] ?? '', command.slice(1), {
-    stdio: ['ignore', 'ignore', 'pipe'],
+    stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...launch.env },
   })
   const { pid } = child
   assert.ok(pid !== undefined, `cannot start ${command[0]}`)
   let log = ''
   child.stderr.setEncoding('utf8').on('data', (chunk: string) => (log += chunk))
+  let printed = ''
+  child.stdout.setEncoding('utf8').on('data', (chunk: string) => (printed += chunk))
   const hasEnded = () => child.exitCode !== null || child.signalCode !== null
   // The agent says it after it has said that it is ready. Ours always has a page.
   const urlOf = () => /metrics on (http:\S+)\s/.exec(log)?.[1]
@@ -92,6 +96,7 @@ export async function launchAgent(launch: Launch = {}): Promise<Agent> {
     },
     readyMs,
     log: () => log,
+    printed: () => printed,
     said: (what) => log.split('\n').filter((line) => what.test(line)),
     async scrape() {
       const response = await fetch(await until('the agent says where its page is', urlOf))

@@ -4,7 +4,7 @@ import * as z from 'zod/mini'
 import type { Batch } from '../../../processors/processor.ts'
 import { duration } from '../../../receivers/schema.ts'
 import { defineExporter } from '../../exporter.ts'
-import { addBatch, emptyLook, ratesBetween } from './rates.ts'
+import { addBatch, emptyLook, type Look, ratesBetween } from './rates.ts'
 import { containerTable } from './table.ts'
 
 /** Rates need two looks; this far apart the first table is there within two seconds of the start. */
@@ -23,13 +23,15 @@ export default defineExporter({
 
   create({ verbosity, interval }, { host, collect, log }) {
     const stopping = new AbortController()
-    let look = emptyLook()
+    /** The one that is being taken: what is collected for others between two tables is in neither. */
+    let look: Look | undefined
     let work: Promise<void> = Promise.resolve()
 
-    async function takeLook() {
-      look = emptyLook()
-      const own = look
+    async function takeLook(): Promise<Look> {
+      const own = emptyLook()
+      look = own
       await collect(0)
+      look = undefined
       return own
     }
 
@@ -80,8 +82,8 @@ export default defineExporter({
           })
       },
       consume(batch) {
-        if (verbosity === 'basic') addBatch(look, batch)
-        else printPoints(batch)
+        if (verbosity !== 'basic') printPoints(batch)
+        else if (look !== undefined) addBatch(look, batch)
       },
       async stop() {
         stopping.abort()

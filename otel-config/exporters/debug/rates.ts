@@ -1,5 +1,6 @@
 // What every container did per second between two looks, and what it has now.
 import type { Batch } from '../../../processors/processor.ts'
+import type { Subject } from '../../../receivers/receiver.ts'
 
 /** Numbers of one container by metric name; several subjects and attributes added up. Attributes `kind=full` are left out. */
 type Values = Map<string, number>
@@ -8,11 +9,12 @@ export type Look = { readonly collectedMs: Map<string, number>; readonly contain
 
 export const emptyLook = (): Look => ({ collectedMs: new Map(), containers: new Map() })
 
-/** Adds what one receiver brought. A look is complete when all of them have. */
+/** Adds what one receiver brought, once. A look is complete when all of them have. What has ended is not looked at. */
 export function addBatch(look: Look, { receiver, collectedMs, points }: Batch): void {
-  for (const { name, value, attributes, resource } of points) {
+  if (look.collectedMs.has(receiver)) return
+  for (const { name, value, attributes, resource, subject } of points) {
     const container = resource?.labels.container_id
-    if (container === undefined || attributes.kind === 'full') continue
+    if (container === undefined || attributes.kind === 'full' || hasEnded(subject)) continue
     look.collectedMs.set(name, collectedMs)
     const values = look.containers.get(container) ?? new Map()
     look.containers.set(container, values)
@@ -20,6 +22,9 @@ export function addBatch(look: Look, { receiver, collectedMs, points }: Batch): 
   }
   look.collectedMs.set(receiver, collectedMs)
 }
+
+const hasEnded = (subject: Subject): boolean =>
+  (subject.kind === 'flow' ? subject.cgroup.endedMs : subject.endedMs) !== undefined
 
 export type Rates = {
   readonly container: string
