@@ -58,16 +58,19 @@ export function loadWhatWorks<const Group extends string>(
   return { object: undefined, programs: nothing, refused: [...refused, ...together] }
 }
 
-/** In words, each reason once: without the capability, all of an object's programs are refused alike. */
+/** In words, each reason once, and without names where it is the same for all: so it is without the capability. */
 export function refusalText(refused: readonly Refusal[]): string {
   const programs = new Map<string, string[]>()
   for (const { program, error } of refused) {
-    const reason = error.message.replaceAll(program, 'it')
+    const reason = error.message.replaceAll(`the BPF program ${program}`, 'them').replaceAll(program, 'it')
     const same = programs.get(reason)
     if (same === undefined) programs.set(reason, [program])
     else same.push(program)
   }
-  return Array.from(programs, ([reason, names]) => `${names.join(', ')}: ${reason}`).join('; ')
+  const [[only] = ['']] = programs
+  return programs.size === 1
+    ? only
+    : Array.from(programs, ([reason, names]) => `${names.join(', ')}: ${reason}`).join('; ')
 }
 
 const running = (chosen: Readonly<Record<string, string | undefined>>): string[] =>
