@@ -14,7 +14,11 @@ async function main(argv: readonly string[]): Promise<void> {
     .map((name) => name.slice(0, -'.ts'.length))
   const wanted = argv.filter((argument) => argument !== '--json')
   const unknown = wanted.find((name) => !names.includes(name))
-  if (unknown !== undefined) throw new Error(`no bench "${unknown}": there are ${names.join(', ')}`)
+  if (unknown !== undefined) {
+    process.stderr.write(`no bench "${unknown}" · fix: one of ${names.join(', ')}\n`)
+    process.exitCode = 2
+    return
+  }
 
   for (const name of wanted.length > 0 ? wanted : names) {
     const bench: Partial<Bench> = await import(join(import.meta.dirname, `${name}.ts`))
