@@ -60,10 +60,12 @@ test('the kernel’s own line of a real process is read', async () => {
 })
 
 test('where a process was that has ended and is not reaped yet, no v1 hierarchy tells', async () => {
-  // The shell waits for its second child only.
-  const parent = spawn('sh', ['-c', 'true & echo $!; exec sleep 30'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  // A shell would reap its child; what takes its place knows of none.
+  const parent = spawn('sh', ['-c', 'sleep 30 & echo $!; exec sleep 30'], { stdio: ['ignore', 'pipe', 'inherit'] })
   try {
     const zombie = Number(await new Promise((resolve) => parent.stdout.once('data', resolve)))
+    await until('the shell is gone', () => readFileSync(`/proc/${parent.pid}/comm`, 'latin1') === 'sleep\n')
+    process.kill(zombie)
     await until('it has ended', () => processStat('/proc', zombie)?.exiting)
     const hierarchies = readFileSync(`/proc/${zombie}/cgroup`, 'latin1').split('\n').filter(Boolean)
     for (const [, controllers = '', path] of hierarchies.map((line) => line.split(':'))) {
