@@ -265,6 +265,22 @@ static __always_inline void left(const struct sock *sk, const struct tcp_sock *t
 	settle(entry, &now, to, false, exact);
 }
 
+/* A dial that came to nothing. After a SYN from both sides it was at SYN_RECV, where accepted ones are as well. */
+static __always_inline void not_reached(const struct sock *sk, const struct tcp_sock *tp, int old, const bool btf,
+					const bool exact)
+{
+	__u64 id = (__u64)sk;
+	struct entry *entry = unless_free(bpf_map_lookup_elem(&sockets, &id));
+	struct entry spare = {};
+
+	if (entry && (old == TCP_SYN_SENT || (is_of(entry, sk, tp, btf) && entry->flags & DIALLING))) {
+		finish(sk, tp, entry, false, btf, exact);
+	} else if (!entry && old == TCP_SYN_SENT) {
+		key_of(&spare.key, sk, tp, cgroup_of_socket(sk, btf), false, btf);
+		failed(sk, tp, &spare, btf);
+	}
+}
+
 static __always_inline bool is_end_of_sending(int state)
 {
 	return state == TCP_FIN_WAIT1 || state == TCP_FIN_WAIT2 || state == TCP_LAST_ACK;
@@ -273,9 +289,7 @@ static __always_inline bool is_end_of_sending(int state)
 static __always_inline int on_state(const struct sock *sk, int old, int now, const bool btf, const bool exact)
 {
 	const struct tcp_sock *tp;
-	__u64 id = (__u64)sk;
 	struct entry *entry;
-	bool reset = false;
 
 	if (now != TCP_SYN_SENT && now != TCP_ESTABLISHED && now != TCP_CLOSE && !is_end_of_sending(now))
 		return 0;
@@ -290,29 +304,20 @@ static __always_inline int on_state(const struct sock *sk, int old, int now, con
 			dialled(sk, tp, btf, exact);
 		return 0;
 	}
-	if (now == TCP_CLOSE && old == TCP_SYN_SENT) {
-		entry = unless_free(bpf_map_lookup_elem(&sockets, &id));
-		if (!entry) {
-			struct entry spare = {};
-
-			key_of(&spare.key, sk, tp, cgroup_of_socket(sk, btf), false, btf);
-			failed(sk, tp, &spare, btf);
-		}
-	} else {
-		if (now != TCP_ESTABLISHED && !is_open(old))
-			return 0;
-		entry = entry_of(sk, tp, old, now == TCP_ESTABLISHED ? OPENING : now == TCP_CLOSE ? END : USE, btf,
-				 exact);
+	if (now != TCP_ESTABLISHED && (old == TCP_SYN_SENT || old == TCP_SYN_RECV)) {
+		not_reached(sk, tp, old, btf, exact);
+		return 0;
 	}
+	if (now != TCP_ESTABLISHED && !is_open(old))
+		return 0;
+	entry = entry_of(sk, tp, old, now == TCP_ESTABLISHED ? OPENING : now == TCP_CLOSE ? END : USE, btf, exact);
 	if (!entry || now == TCP_ESTABLISHED)
 		return 0;
 	if (now == TCP_CLOSE) {
 		int error = GET(sk, sk_err);
 
 		/* tcp_reset() in net/ipv4/tcp_input.c says so right before. */
-		if (old != TCP_SYN_SENT)
-			reset = error == 104 || (error == 32 && old == TCP_CLOSE_WAIT);
-		finish(sk, tp, entry, reset, btf, exact);
+		finish(sk, tp, entry, error == 104 || (error == 32 && old == TCP_CLOSE_WAIT), btf, exact);
 	} else {
 		left(sk, tp, entry, btf, exact);
 	}

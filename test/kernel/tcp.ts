@@ -158,13 +158,13 @@ export async function startReceiver(
   }
 }
 
-/** A cgroup of the v2 tree, by its name. */
+/** A cgroup of the v2 tree, by its name. Docker makes `docker` with its first container only. */
 export function makeCgroup(
   t: TestContext,
   name = `leadline-tcp-${process.pid}-${performance.now().toFixed(0)}`,
 ): string {
   const path = `${readLayout(V2_TREE).root}/${name}`
-  mkdirSync(path)
+  mkdirSync(path, { recursive: true })
   atEnd(t, () => until('its last process is reaped', () => tryRemove(path)))
   return name
 }
@@ -208,7 +208,8 @@ export async function keeping(
   return { child, numbers: numbersOf(String(line)) }
 }
 
-async function told(child: ChildProcess): Promise<number[]> {
+/** The numbers that a process prints until it ends. */
+export async function told(child: ChildProcess): Promise<number[]> {
   let text = ''
   child.stdout?.on('data', (chunk) => {
     text += chunk
