@@ -114,6 +114,9 @@ struct victim {
 	__u64 tgid;
 };
 
+/* uapi/asm-generic/errno-base.h */
+#define EEXIST 17
+
 /* Those that were counted a moment ago. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
@@ -134,7 +137,7 @@ int BPF_PROG(on_victim_exit, struct task_struct *task)
 
 	if (!task->signal->oom_mm || task->signal->live.counter != 0)
 		return 0;
-	if (!bpf_map_update_elem(&victims, &victim, &counted, BPF_NOEXIST))
+	if (bpf_map_update_elem(&victims, &victim, &counted, BPF_NOEXIST) != -EEXIST)
 		count_kill(cgroup_of(task));
 	return 0;
 }

@@ -67,7 +67,6 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
   const inHost = open('follow connections through address translation', {})
   const untrackedUntilMs = new Map<number, number>()
   const counts = { asked: 0, saved: 0 }
-  let hears: Nat['hears'] = 'none'
   const hearing = wanted ? listen() : undefined
   const stopForgetting = namespaces.onEnd((netns) => untrackedUntilMs.delete(netns))
 
@@ -99,7 +98,6 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
     })
     const netlink = ofAll ?? open('hear of new translations', options)
     if (netlink === undefined) return undefined
-    hears = ofAll === undefined ? 'host' : 'all'
     const onNamespace = (netns: number) => untrackedUntilMs.delete(netns)
     return createHearing({ netlink, all: ofAll !== undefined, namespaces, onNamespace })
   }
@@ -213,7 +211,7 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
     },
     heard: () => hearing?.heard() ?? { translations: [], lost: false },
     onHeard: (take) => hearing?.onHeard(take),
-    hears,
+    hears: hearing === undefined ? 'none' : hearing.all ? 'all' : 'host',
     counts: () => ({ ...counts, lostEvents: 0, overflows: 0, remembered: 0, ...hearing?.counts() }),
     stop() {
       stopForgetting()

@@ -26,6 +26,8 @@ export type Heard = {
 type Actual = { readonly tuple: Tuple; readonly atNs: number; ofNs: number | undefined }
 
 export type Hearing = {
+  /** Of all namespaces that have an id in the host's, or of the host's alone. */
+  readonly all: boolean
   /** Takes in what there is. */
   hear(): void
   /** What came since the last call. */
@@ -59,8 +61,9 @@ const MOST_REMEMBERED = 65_536
 const monotonicNs = () => Number(process.hrtime.bigint())
 
 type Options = {
-  /** Bound to the conntrack group. Of all namespaces that have an id in the host's, or of the host's alone. */
+  /** Bound to the conntrack group. */
   readonly netlink: Netlink
+  /** See Hearing. */
   readonly all: boolean
   readonly namespaces: Namespaces
   /** Called for each namespace that was heard of. */
@@ -121,6 +124,7 @@ export function createHearing({ netlink, all, namespaces, onNamespace }: Options
   }
 
   return {
+    all,
     hear,
     heard() {
       hear()

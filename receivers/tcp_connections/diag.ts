@@ -67,9 +67,7 @@ export function openDiag({ host, nat, log, bytes: countsBytes = true }: Options)
 
   /** Who answers those that were dialled since the last look, all asked about at once. */
   function answers(sockets: readonly DiagSocket[], netns: number, isServed: (socket: DiagSocket) => boolean) {
-    const dialled = sockets.filter(
-      (socket) => socket.state !== TCP.LISTEN && !known.has(socket.cookie) && !isServed(socket),
-    )
+    const dialled = sockets.filter((socket) => !known.has(socket.cookie) && !isServed(socket))
     const resolutions = nat.resolve(dialled.map((socket) => ({ ...socket, netns })))
     return new Map(dialled.map((socket, i) => [socket, resolutions[i]]))
   }
@@ -133,17 +131,15 @@ export function openDiag({ host, nat, log, bytes: countsBytes = true }: Options)
         }
         const listens = listensIn()
         for (let piece = pieces.first; !piece.done; piece = await pieces.rest.next()) {
-          const sockets = piece.value
-          for (const socket of sockets) {
-            if (socket.state !== TCP.LISTEN) continue
-            listens.add(socket)
-            listening.push(listeningOf(socket, netns))
+          const open: DiagSocket[] = []
+          for (const socket of piece.value) {
+            if (socket.state === TCP.LISTEN) {
+              listens.add(socket)
+              listening.push(listeningOf(socket, netns))
+            } else open.push(socket)
           }
-          const resolutions = answers(sockets, netns, listens.isServed)
-          for (const socket of sockets) {
-            if (socket.state === TCP.LISTEN) continue
-            see(socket, netns, listens.isServed(socket), flows, resolutions.get(socket))
-          }
+          const resolutions = answers(open, netns, listens.isServed)
+          for (const socket of open) see(socket, netns, listens.isServed(socket), flows, resolutions.get(socket))
         }
       }
       for (const [cookie, { look: last }] of known) if (last !== look) known.delete(cookie)
