@@ -7,6 +7,7 @@ import type { RuntimeInfo } from './container_id.ts'
 import { connectDocker } from './docker_engine.ts'
 import { type DockerEvent, stringsOf } from './docker_events.ts'
 import { logOf } from './docker_logs.ts'
+import { createDockerPorts, type PublishedPort } from './docker_ports.ts'
 import type { RuntimeLog } from './runtime_logs.ts'
 import { type ContainerSource, PENDING, UNKNOWN } from './source.ts'
 
@@ -31,6 +32,8 @@ const AT_ONCE = 8
 const RETRY_LOG_MS = 1000
 
 export type DockerSource = ContainerSource & {
+  /** Ports of the host that lead to containers, as of the last `settled`. */
+  published(): readonly PublishedPort[]
   /** Asks for the log of each container that runs or is made from now on. */
   followLogs(listener: (log: RuntimeLog) => void): () => void
 }
@@ -47,6 +50,10 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
   let asking = 0
 
   const engine = connectDocker({ ...options, onEvent, onList })
+  const ports = createDockerPorts(async () => {
+    if (!engine.connected) throw new Error('docker is not there: its list comes when it is')
+    return engine.list(AbortSignal.timeout(options.timeoutMs))
+  })
   void engine.firstAttempt.then(() => {
     starting = false
   })
@@ -60,6 +67,7 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
 
   function onEvent({ action, id, name, image, labels }: DockerEvent): void {
     const before = known.get(id)
+    if (action === 'start') ports.outdated()
     if (action === 'destroy') {
       if (before) before.goneMs = Date.now()
       if (questions.has(id)) removedMeanwhile.add(id)
@@ -72,6 +80,7 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
 
   function onList(containers: readonly Docker.ContainerInfo[]): void {
     const running = new Set<string>()
+    ports.listed(containers)
     for (const { Id, Names, Image, Labels } of containers) {
       running.add(Id)
       // A linked container bears further names with a slash inside; its own has one in front only.
@@ -162,8 +171,9 @@ export function dockerSource({ negativeMs, rememberMs, onChange, ...options }: D
     },
     async settled() {
       await engine.firstAttempt
-      await Promise.all(questions.values())
+      await Promise.all([...questions.values(), ports.settled()])
     },
+    published: () => ports.all(),
     followLogs(listener) {
       logListeners.add(listener)
       for (const [id, { goneMs }] of known) if (goneMs === undefined) void tellLog(id)

@@ -12,6 +12,8 @@ export type DockerEngine = {
   readonly connected: boolean
   /** Resolves when the first attempt to connect has ended, whatever its end, and at the latest after a second. */
   readonly firstAttempt: Promise<void>
+  /** All containers that run. Throws when the engine does not answer in time. */
+  list(signal: AbortSignal): Promise<readonly Docker.ContainerInfo[]>
   /** Throws when the engine does not know the container or does not answer in time. */
   inspect(id: string, signal: AbortSignal): Promise<Docker.ContainerInspectInfo>
   /** Where it keeps its files (`/var/lib/docker`), as it told last. */
@@ -64,6 +66,9 @@ export function connectDocker({ endpoint, timeoutMs, log, onEvent, onList }: Doc
     return (await orAborted(events, signal)) as unknown as Readable
   }
 
+  const list = (docker: Docker, abortSignal: AbortSignal) =>
+    orAborted(docker.listContainers({ abortSignal }), abortSignal)
+
   /** Resolves when the connection has ended. */
   async function session(): Promise<void> {
     const docker = await load()
@@ -80,7 +85,7 @@ export function connectDocker({ endpoint, timeoutMs, log, onEvent, onList }: Doc
         if (early) early.push(event)
         else onEvent(event)
       })
-      onList(await orAborted(docker.listContainers({ abortSignal: signal }), signal))
+      onList(await list(docker, signal))
       for (const event of early) onEvent(event)
       early = undefined
       clearTimeout(patience)
@@ -140,6 +145,9 @@ export function connectDocker({ endpoint, timeoutMs, log, onEvent, onList }: Doc
       return connected
     },
     firstAttempt: first.promise,
+    async list(signal) {
+      return list(await load(), AbortSignal.any([signal, stopping.signal]))
+    },
     async inspect(id, signal) {
       const docker = await load()
       const abortSignal = AbortSignal.any([signal, stopping.signal])

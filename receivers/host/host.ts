@@ -118,6 +118,8 @@ export interface Host {
    * is gone. Absent where BPF does not tell.
    */
   oomKills?(): ReadonlyMap<number, number>
+  /** Ports of the host that a runtime leads to living containers: `0.0.0.0` and `::` are all addresses of a family. */
+  published?(): Iterable<{ readonly cgroup: Cgroup; readonly address: string; readonly port: number }>
   /** A file's text, or undefined when it is not there (any more). Other errors are thrown. */
   read(path: string): string | undefined
   /** What was missed or cut since the start, by what. For own telemetry. */

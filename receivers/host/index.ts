@@ -119,6 +119,12 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
       labelsOf: (cgroup) => containers.labelsOf(cgroup),
     },
     namespaces,
+    *published() {
+      for (const { id, address, port } of docker.published()) {
+        const cgroup = containers.topOf(id)
+        if (cgroup !== undefined && cgroup.endedMs === undefined) yield { cgroup, address, port }
+      }
+    },
     read,
     counts: () => ({
       missed_cgroup_changes: tree.missed,

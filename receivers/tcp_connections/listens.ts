@@ -1,6 +1,6 @@
 // Who can be reached where: listening sockets, as a pass found them in the hands of processes. A socket is of the
 // control group of whoever holds it, since it may have been made elsewhere (socket activation, prefork).
-import { addressText, isUnspecified, unmapped } from '../host/address.ts'
+import { addressBytes, addressText, isUnspecified, unmapped } from '../host/address.ts'
 import type { Addresses } from '../host/addresses.ts'
 import type { Cgroup, Host } from '../host/host.ts'
 import type { Attributes } from '../receiver.ts'
@@ -34,6 +34,9 @@ export type Listens = {
   /** Connections thrown away since we know the socket, by the address that it was bound to. */
   overflows(): Iterable<{ readonly cgroup: Cgroup; readonly attributes: Attributes; readonly drops: number }>
 }
+
+/** Where something is listened on. */
+type Bound = Pick<Listening, 'local' | 'netns' | 'bothFamilies'>
 
 type Overflow = { readonly cgroup: Cgroup; readonly attributes: Attributes; drops: number }
 
@@ -71,7 +74,7 @@ export function createListens(host: Host, hostNetns: number, addressesOf: Addres
     return attributes
   }
 
-  function expanded({ local, netns, bothFamilies }: Listening): readonly string[] {
+  function expanded({ local, netns, bothFamilies }: Bound): readonly string[] {
     const address = unmapped(local)
     if (!isUnspecified(address)) return [addressText(address)]
     const v4 = address.length === 4 || bothFamilies ? addressesOf(netns, 4) : []
@@ -79,7 +82,7 @@ export function createListens(host: Host, hostNetns: number, addressesOf: Addres
     return v4 === undefined || v6 === undefined ? [addressText(address)] : [...v4, ...v6]
   }
 
-  /** Docker keeps a process for each published port, whose command line says where it leads. */
+  /** Docker keeps a process for each published port, unless told not to; its command line says where it leads. */
   function proxied({ socket, pid }: Listening): string | undefined {
     if (!proxies.has(socket))
       proxies.set(socket, pid === 0 ? undefined : behindProxy(host.read(`/proc/${pid}/cmdline`)))
@@ -140,6 +143,13 @@ export function createListens(host: Host, hostNetns: number, addressesOf: Addres
         if (cgroup === undefined) continue
         for (const address of expanded(socket)) {
           yield* tell(cgroup, attributesOf(address, socket.localPort, socket.netns, 'dockerd'))
+        }
+      }
+      for (const { cgroup, address, port } of host.published?.() ?? []) {
+        const local = addressBytes(address)
+        if (local === undefined) continue
+        for (const at of expanded({ local, netns: hostNetns, bothFamilies: false })) {
+          yield* tell(cgroup, attributesOf(at, port, hostNetns, 'dockerd'))
         }
       }
     },

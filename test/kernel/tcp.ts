@@ -53,6 +53,8 @@ type Options = {
   /** Taken for the namespace of the host. */
   readonly initial?: Pick<Namespace, 'inode'>
   readonly config?: Readonly<Record<string, unknown>>
+  /** Where Docker is asked for names and ports; nowhere when absent. */
+  readonly docker?: string
 }
 
 class Reader extends MetricReader {
@@ -62,10 +64,10 @@ class Reader extends MetricReader {
 
 export async function startReceiver(
   t: TestContext,
-  { inside, cgroup, initial, config = {} }: Options = {},
+  { inside, cgroup, initial, config = {}, docker = 'unix:///nowhere' }: Options = {},
 ): Promise<Receiver> {
   const log = listeningLog()
-  const real = await startHost({ log, settings: z.parse(hostSettings, { docker: { endpoint: 'unix:///nowhere' } }) })
+  const real = await startHost({ log, settings: z.parse(hostSettings, { docker: { endpoint: docker } }) })
   atEnd(t, () => real.stop())
   const host = initial ? { ...real, namespaces: { ...real.namespaces, initial: initial.inode } } : real
   const reader = new Reader()
@@ -206,6 +208,12 @@ export async function keeping(
   const child = namespace.start(buildTool('connections'), ...args.map(String))
   const [line] = (await once(child.stdout ?? child, 'data')) as [Buffer]
   return { child, numbers: numbersOf(String(line)) }
+}
+
+/** Of the control group that something is said of. */
+export function pathOf(subject: Subject): string | undefined {
+  if (subject.kind === 'flow') return subject.cgroup.path
+  return subject.kind === 'cgroup' ? subject.path : undefined
 }
 
 /** The numbers that a process prints until it ends. */

@@ -13,7 +13,7 @@ import { requires } from '../requires.ts'
 import { buildTool } from '../tools/build.ts'
 import { until } from '../until.ts'
 import { clientRouterServer, type Namespace } from './network.ts'
-import { type Collected, connections, keeping, killed, makeCgroup, startReceiver } from './tcp.ts'
+import { type Collected, connections, keeping, killed, makeCgroup, pathOf, startReceiver } from './tcp.ts'
 
 const needs = requires('root', 'addon', 'bpf', 'netfilter')
 const TO = '10.77.2.2:7000'
@@ -191,8 +191,3 @@ test('a socket that systemd made for a service is the service’s that was start
   assert.equal(now.sum('inbound.accepts', { listen_addr: TO }), 61)
   assert.equal(sum('listen.info'), 1)
 })
-
-function pathOf(subject: Collected['points'][number]['subject']): string | undefined {
-  if (subject.kind === 'flow') return subject.cgroup.path
-  return subject.kind === 'cgroup' ? subject.path : undefined
-}
