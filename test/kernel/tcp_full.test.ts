@@ -1,6 +1,7 @@
 // More than there is room for: the kernel's table of sockets and the ring of records. Nothing is lost but what the
 // receiver's own telemetry says, and that is made up for.
 import assert from 'node:assert/strict'
+import { execFileSync } from 'node:child_process'
 import { test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { startAgent } from '../agent.ts'
@@ -75,5 +76,55 @@ test(
     // The last one whose opening had room was there when it closed.
     const ends = losses('ring_full') + losses('unresolved') - (established + 10 - known)
     assert.ok(ends === 0 || ends === 1, `${ends} ends found no room`)
+  },
+)
+
+test(
+  'when new translations found no room, it is said, and what was taken for direct is asked about again',
+  needs,
+  async (t) => {
+    const { client, server } = clientRouterServer(t)
+    await keeping(server, 'listen', '0.0.0.0', 8080)
+    await inside(client, client.start('sleep', '600'))
+    // A namespace that the host's has a number for is heard, as if a veth pair joined them.
+    execFileSync('ip', ['netns', 'set', client.name, 'auto'])
+    client.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=1024 65535')
+    const translate = (from: string, to: string) =>
+      client.run(
+        'iptables',
+        ...`-t nat -A OUTPUT -p tcp -d ${from} --dport 8080 -j DNAT --to-destination ${to}`.split(' '),
+      )
+    translate('10.96.0.1', '10.77.2.2')
+    const agent = await startAgent(t, { receivers: { tcp_connections: {} }, processors: { nat_resolution: {} } })
+    const connects = (page: Page, actual: string) =>
+      page
+        .all('container_net_tcp_successful_connects_total', {
+          destination: '10.77.2.2:8080',
+          actual_destination: `${actual}:8080`,
+        })
+        .reduce((sum, { value }) => sum + value, 0)
+    const notHeard = (page: Page) =>
+      page.value('otelcol_receiver_tcp_losses_total', { cause: 'translations_not_heard' }) ?? 0
+    const dial = (address: string, count: number) => connections(client, 'storm', address, 8080, count, 0, 'rst')
+    await dial('10.77.2.2', 10)
+    await until('it answers itself', async () => connects(await agent.scrape(), '10.77.2.2') === 10)
+    assert.equal(notHeard(await agent.scrape()), 0)
+
+    process.kill(agent.pid, 'SIGSTOP')
+    try {
+      await dial('10.96.0.1', 25_000)
+      translate('10.77.2.2', '10.77.2.3')
+      await dial('10.77.2.2', 1)
+    } finally {
+      process.kill(agent.pid, 'SIGCONT')
+    }
+    await until('it is said', async () => notHeard(await agent.scrape()) > 0)
+    await dial('10.77.2.2', 50)
+    const page = await until('the new server is known', async () => {
+      const seen = await agent.scrape()
+      return connects(seen, '10.77.2.2') + connects(seen, '10.77.2.3') === 61 ? seen : undefined
+    })
+    assert.equal(connects(page, '10.77.2.3'), 50)
+    t.diagnostic(`${notHeard(page)} of 25 001 translations were not heard`)
   },
 )
