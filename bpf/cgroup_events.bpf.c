@@ -87,7 +87,7 @@ int BPF_PROG(on_rmdir, struct cgroup *cgroup, const char *path)
 /* By id of the control group: processes killed for memory. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 1024);
 	__type(key, __u64);
 	__type(value, __u64);
 } oom_kills SEC(".maps");
@@ -120,7 +120,7 @@ struct victim {
 /* Those that were counted a moment ago. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1024);
+	__uint(max_entries, 256);
 	__type(key, struct victim);
 	__type(value, __u8);
 } victims SEC(".maps");

@@ -57,12 +57,12 @@ static __always_inline int freed(const struct sock *sk, const bool btf, const bo
 
 #define SECOND_NS 1000000000ULL
 
-/* Of 60000 entries. Where there are more, those that are free are taken away from here on. */
+/* Of all entries. Where there are more, those that are free are taken away from here on. */
 #define MOST_ROOM_FOR_FREE 10000
 
 /*
- * One entry of `sockets`, the `number`th, while others may work on it. Its socket may be freed, or another one by now: the memory stays
- * readable, and what is read of it is only believed if the ports are those of the entry.
+ * One entry of `sockets`, the `number`th, while others may work on it. Its socket may be freed, or another one by now:
+ * the memory stays readable, and what is read of it is only believed if the ports are those of the entry.
  */
 static __always_inline void check(__u64 id, __u64 number)
 {

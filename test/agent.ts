@@ -23,6 +23,8 @@ export type Launch = {
   /** A command to run it under: `setpriv --bounding-set …`. */
   readonly under?: readonly string[]
   readonly env?: Readonly<Record<string, string>>
+  /** Started as users start it, by otel-config/bin/leadline, with its flags for memory. Else Node runs `main`. */
+  readonly launcher?: boolean
   /** What Node runs: the sources, or another file (the bundle). */
   readonly main?: string
   readonly nodeFlags?: readonly string[]
@@ -62,7 +64,8 @@ export async function launchAgent(launch: Launch = {}): Promise<Agent> {
   const startMs = performance.now()
   const main = launch.main ?? join(root, 'otel-config/main.ts')
   const node = [process.execPath, '--disable-warning=ExperimentalWarning', ...(launch.nodeFlags ?? [])]
-  const command = [...(launch.under ?? []), ...node, main, 'run', '--config', launch.config ?? yamlOf(launch)]
+  const agent = launch.launcher ? ['sh', join(root, 'otel-config/bin/leadline')] : [...node, main]
+  const command = [...(launch.under ?? []), ...agent, 'run', '--config', launch.config ?? yamlOf(launch)]
   const child = spawn(command[0] ?? '', command.slice(1), {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...launch.env },

@@ -1,17 +1,15 @@
 // What it costs to count connections: the applications' latency and CPU for each, with the agent and without, in turns;
 // the agent's own CPU and memory at rest, under load and with many open sockets; and what it counts of a storm while it
-// stands still. The generator talks between two network namespaces of its own. Needs root; takes about four minutes.
+// stands still. The generator talks between two network namespaces of its own. Needs root; takes about five minutes.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readdirSync, readFileSync } from 'node:fs'
-import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { root } from '../../native/paths.ts'
 import { type Agent, launchAgent } from '../agent.ts'
 import { buildTool } from '../tools/build.ts'
 import type { Row } from './index.ts'
 
-const ROUNDS = 3
+const ROUNDS = 5
 const SECONDS = 3
 const SETTLE_MS = 4000
 const IDLE_SECONDS = 20
@@ -24,7 +22,7 @@ const MOST = 90_000
 /** Of one process, of which some are needed for other things. */
 const MOST_DESCRIPTORS = 15_000
 
-/** One row per rate; medians. CPU in percent of one core, memory in MiB. 0 connections per second: as fast as it can. */
+/** One row per rate; medians, of what is added that of the differences between neighbours. CPU in percent of one core, memory in MiB. 0 connections per second: as fast as it can. */
 export async function run(): Promise<Row[]> {
   const tool = buildTool('connections')
   const [client, server] = [`leadline-bench-${process.pid}-c`, `leadline-bench-${process.pid}-s`]
@@ -120,7 +118,7 @@ async function measure(rate: number, storm: (rate: number) => Promise<Storm>): P
     'without µs': round2(of(without, ({ latencyUs }) => latencyUs)),
     'apps CPU µs': round2(of(beside, ({ cpuUs }) => cpuUs)),
     'without CPU µs': round2(of(without, ({ cpuUs }) => cpuUs)),
-    'added CPU µs': round2(of(beside, ({ cpuUs }) => cpuUs) - of(without, ({ cpuUs }) => cpuUs)),
+    'added CPU µs': round2(median(beside.map(({ cpuUs }, i) => cpuUs - (without[i]?.cpuUs ?? 0)))),
     'agent CPU %': round2(of(beside, ({ agentCpu }) => agentCpu)),
     made: beside.reduce((sum, { made }) => sum + made, 0),
     counted: beside.reduce((sum, { counted }) => sum + counted, 0),
@@ -217,12 +215,10 @@ async function sumOf(agent: Agent, metric: string): Promise<number> {
     .reduce((sum, { value }) => sum + value, 0)
 }
 
-/** As otel-config/bin/leadline starts it, and when the work of its start is done. */
+/** As users start it, and when the work of its start is done. */
 async function launchSettled(): Promise<Agent> {
   const agent = await launchAgent({
-    main: join(root, 'otel-config/build/leadline.cjs'),
-    nodeFlags: ['--max-semi-space-size=1'],
-    env: { MALLOC_ARENA_MAX: '1' },
+    launcher: true,
     receivers: { tcp_connections: {} },
     processors: { nat_resolution: {} },
   })
