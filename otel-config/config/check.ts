@@ -5,12 +5,13 @@ import type { ReceiverDefinition } from '../../receivers/receiver.ts'
 import type { Components, ExtensionDefinition } from '../components.ts'
 import type { ExporterDefinition } from '../exporter.ts'
 import type { Complaint } from './complaints.ts'
-import { checkFields } from './fields.ts'
+import { checkFields, keysOf } from './fields.ts'
 import { idText, parseId } from './ids.ts'
+import { indentHint } from './indent.ts'
 import { didYouMean, didYouMeanOneOf } from './nearest.ts'
 import { checkReceiver } from './receiver.ts'
-import type { ReceiverSettings, TelemetrySettings } from './schema.ts'
-import { checkService } from './service.ts'
+import { type ReceiverSettings, receiverSettings, type TelemetrySettings } from './schema.ts'
+import { checkService, SERVICE_KEYS } from './service.ts'
 import { type Entry, isEmpty, type Mapping, replace, type Tree } from './tree.ts'
 
 export type ReceiverConfig = {
@@ -52,7 +53,8 @@ export type CheckedConfig = {
   readonly warnings: readonly Complaint[]
 }
 
-const SECTIONS = ['receivers', 'processors', 'exporters', 'connectors', 'extensions', 'service']
+const KINDS = ['receivers', 'processors', 'exporters', 'extensions'] as const
+const SECTIONS: readonly string[] = [...KINDS.slice(0, 3), 'connectors', 'extensions', 'service']
 
 /** What checks share: they add what they find, and improve the tree. */
 export type Check = {
@@ -88,8 +90,11 @@ export function check(root: Tree | undefined, components: Components): CheckedCo
     state.complain(whole, [], `expected a map of sections (${SECTIONS.join(', ')})`)
     return { config: undefined, tree, complaints, warnings }
   }
+  const below = [['service', SERVICE_KEYS] as const, ...KINDS.map((kind) => [kind, typesOf(components[kind])] as const)]
   for (const [key, entry] of tree.entries) {
-    if (!SECTIONS.includes(key)) state.complain(entry, [], `has invalid keys: ${key}${didYouMeanOneOf(key, SECTIONS)}`)
+    if (SECTIONS.includes(key)) continue
+    const hint = indentHint(key, below) || didYouMeanOneOf(key, SECTIONS)
+    state.complain(entry, [], `has invalid keys: ${key}${hint}`)
   }
 
   const receivers = section(state, 'receivers', components.receivers, checkReceiver)
@@ -138,9 +143,10 @@ function section<D extends Definition, T>(
 ): Section<T> {
   const ids = new Map<string, Entry>()
   const checked = new Map<string, T>()
-  const types = definitions.map((definition) => definition.name).sort()
+  const types = typesOf(definitions)
   const whole = mapping(state, [name])
   const understood = new Map(whole?.entries)
+  let above: readonly (readonly [string, readonly string[]])[] = []
   for (const [written, entry] of whole?.entries ?? []) {
     const id = parseId(written)
     if (typeof id === 'string') {
@@ -152,10 +158,12 @@ function section<D extends Definition, T>(
     const definition = definitions.find((one) => one.name === id.type || one.deprecatedName === id.type)
     if (definition === undefined) {
       const values = types.length === 0 ? `there are no ${name} yet` : `valid values: [${types.join(' ')}]`
-      const message = `unknown type: "${id.type}" for id: "${idText(id)}" (${values})${didYouMean(id.type, types)}`
+      const hint = indentHint(written, above) || didYouMean(id.type, types)
+      const message = `unknown type: "${id.type}" for id: "${idText(id)}" (${values})${hint}`
       state.complain(entry, [name], message)
       continue
     }
+    above = [[written, settingsOf(definition)]]
     if (definition.name !== id.type) {
       state.warn(entry, [name, written], `"${id.type}" alias is deprecated; use "${definition.name}" instead`)
     }
@@ -166,6 +174,14 @@ function section<D extends Definition, T>(
   // All at once: a copy of the section for each of them would take seconds of ten thousands.
   if (whole !== undefined) state.tree = replace(state.tree, [name], { ...whole, entries: understood })
   return { ids, checked, types }
+}
+
+const typesOf = (definitions: readonly Definition[]) => definitions.map(({ name }) => name).sort()
+
+/** Keys that may stand in its body. */
+function settingsOf(definition: Definition | ReceiverDefinition): readonly string[] {
+  const shared = 'metrics' in definition ? keysOf(receiverSettings(definition)) : []
+  return [...shared, ...keysOf(definition.config)]
 }
 
 /** The map at a path of one or two keys; undefined when it is not there, or no map, which is complained of. */

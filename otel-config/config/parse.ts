@@ -88,6 +88,9 @@ function firstOfEachLine(complaints: readonly Complaint[]): Complaint[] {
 function yamlMessage(code: string, message: string): string {
   if (code === 'TAB_AS_INDENT') return 'tabs cannot indent YAML: use spaces'
   if (/call stack|stack overflow/i.test(message)) return `is nested more than ${MAX_DEPTH} levels deep`
+  if (/must start at the same column/i.test(message)) {
+    return 'is not valid YAML: it begins at another column than the keys beside it: indent it as much as they are'
+  }
   if (code === 'MULTIPLE_DOCS')
     return 'holds more than one document (---): keep one, or give each as a --config of its own'
   return `is not valid YAML: ${message.charAt(0).toLowerCase()}${message.slice(1)}`

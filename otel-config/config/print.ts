@@ -14,7 +14,9 @@ export type PrintOptions = { readonly format: 'yaml' | 'json'; readonly mode: 'r
 export function print(tree: Tree, components: Components, { format, mode }: PrintOptions): string {
   const hides = (path: readonly Step[]) => mode === 'redacted' && isHidden(path, components)
   const plain = printable(tree, [], hides)
-  return format === 'json' ? `${JSON.stringify(plain, undefined, 2)}\n` : stringify(plain, { lineWidth: 0 })
+  return format === 'json'
+    ? `${JSON.stringify(plain, undefined, 2)}\n`
+    : stringify(plain, { lineWidth: 0, nullStr: '' })
 }
 
 /** A `$` is written `$$`, because what is printed is a configuration, and is read as one. */

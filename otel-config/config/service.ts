@@ -3,13 +3,14 @@ import type { Check, Config, Pipeline, Section } from './check.ts'
 import { mapping } from './check.ts'
 import { checkFields } from './fields.ts'
 import { idText, parseId } from './ids.ts'
+import { indentHint } from './indent.ts'
 import { didYouMean, didYouMeanOneOf } from './nearest.ts'
 import { pipelineSettings, telemetrySettings } from './schema.ts'
 import { type Entry, type List, replace } from './tree.ts'
 
 /** Ids that a reference which is not there is compared with. */
 const MOST_COMPARED = 500
-const SERVICE_KEYS = ['extensions', 'pipelines', 'telemetry']
+export const SERVICE_KEYS = ['extensions', 'pipelines', 'telemetry']
 const SIGNALS = ['metrics', 'logs', 'traces', 'profiles']
 const KINDS = ['receivers', 'processors', 'exporters'] as const
 
@@ -21,7 +22,8 @@ export function checkService(state: Check, sections: Sections): Config['service'
   const root = state.tree.kind === 'map' ? (state.tree.entries.get('service') ?? whole) : whole
   for (const [key, entry] of service?.entries ?? []) {
     if (SERVICE_KEYS.includes(key)) continue
-    state.complain(entry, ['service'], `has invalid keys: ${key}${didYouMeanOneOf(key, SERVICE_KEYS)}`)
+    const hint = indentHint(key, [['pipelines', SIGNALS]]) || didYouMeanOneOf(key, SERVICE_KEYS)
+    state.complain(entry, ['service'], `has invalid keys: ${key}${hint}`)
   }
   const extensions = checkExtensions(state, sections, service?.entries.get('extensions'))
   const pipelines = checkPipelines(state, sections, root)
@@ -58,19 +60,18 @@ function checkPipelines(state: Check, sections: Sections, root: Entry): Map<stri
     }
     return pipelines
   }
+  let above: readonly (readonly [string, readonly string[]])[] = []
   for (const [key, entry] of written.entries) {
     const path = ['service', 'pipelines', key]
     const id = parseId(key)
     if (typeof id === 'string') state.complain(entry, path.slice(0, 2), id)
     else if (!SIGNALS.includes(id.type)) {
-      state.complain(
-        entry,
-        path,
-        `unknown signal "${id.type}"${didYouMean(id.type, SIGNALS) || ' (there is: metrics)'}`,
-      )
+      const hint = indentHint(key, above) || didYouMean(id.type, SIGNALS) || ' (there is: metrics)'
+      state.complain(entry, path, `unknown signal "${id.type}"${hint}`)
     } else if (id.type !== 'metrics') {
       state.complain(entry, path, `there are no components for ${id.type} yet: only metrics pipelines can run`)
     } else {
+      above = [[key, KINDS]]
       const pipeline = checkPipeline(state, sections, path, entry)
       if (pipeline !== undefined) pipelines.set(idText(id), pipeline)
     }

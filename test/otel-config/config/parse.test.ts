@@ -13,7 +13,7 @@ eachIsSaid([
   [
     'an indentation that fits nothing',
     'a:\n    b: 1\n  c: 2',
-    '3:1 is not valid YAML: all mapping items must start at the same column',
+    '3:1 is not valid YAML: it begins at another column than the keys beside it: indent it as much as they are',
   ],
   [
     'two mistakes of YAML',
