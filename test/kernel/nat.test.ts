@@ -5,7 +5,7 @@ import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 import { type Dialled, dial, serve } from './dialling.ts'
 import { followed, resolved, said } from './following.ts'
-import { clientRouterServer, makeNamespace, type Namespace } from './network.ts'
+import { clientRouterServer, makeNamespace, type Namespace, translate } from './network.ts'
 
 const needs = requires('root', 'addon', 'netfilter')
 
@@ -60,37 +60,9 @@ test('DNAT and SNAT in the namespace of the socket, followed by DNAT in that of 
   const { client, router, server } = clientRouterServer(t)
   client.run('ip', 'address', 'add', '10.77.1.9/32', 'dev', 'lo')
   router.run('ip', 'route', 'add', '10.77.1.9', 'via', '10.77.1.2')
-  client.run(
-    'iptables',
-    '-t',
-    'nat',
-    '-A',
-    'OUTPUT',
-    '-d',
-    '10.50.0.1',
-    '-p',
-    'tcp',
-    '-j',
-    'DNAT',
-    '--to-destination',
-    '10.96.0.1:81',
-  )
+  translate(client, 'OUTPUT', '10.50.0.1', '10.96.0.1:81')
   client.run('iptables', '-t', 'nat', '-A', 'POSTROUTING', '-d', '10.96.0.1', '-j', 'SNAT', '--to-source', '10.77.1.9')
-  router.run(
-    'iptables',
-    '-t',
-    'nat',
-    '-A',
-    'PREROUTING',
-    '-d',
-    '10.96.0.1',
-    '-p',
-    'tcp',
-    '-j',
-    'DNAT',
-    '--to-destination',
-    '10.77.2.3:8080',
-  )
+  translate(router, 'PREROUTING', '10.96.0.1', '10.77.2.3:8080')
   await serve(server, 8080)
   const { nat } = await followed(t, router, client)
   const dialled = await dial(client, { to: '10.50.0.1', port: 80 }, { to: '10.77.2.2', port: 8080 })
@@ -126,21 +98,7 @@ for (const end of ['fin', 'rst'] as const) {
 
 test('DNAT of what the host itself dials', needs, async (t) => {
   const { router, server } = clientRouterServer(t)
-  router.run(
-    'iptables',
-    '-t',
-    'nat',
-    '-A',
-    'OUTPUT',
-    '-d',
-    '10.96.0.1',
-    '-p',
-    'tcp',
-    '-j',
-    'DNAT',
-    '--to-destination',
-    '10.77.2.2:8080',
-  )
+  translate(router, 'OUTPUT', '10.96.0.1', '10.77.2.2:8080')
   await serve(server, 8080)
   const { nat } = await followed(t, router)
   router.run('ip', 'route', 'add', '10.96.0.0/16', 'via', '10.77.2.2')
@@ -197,19 +155,7 @@ test('rules that change while a source port is used again: each connection has i
   for (const end of ['rst', 'fin'] as const) {
     for (const address of ['10.77.2.2', '10.77.2.3', '10.77.2.2']) {
       router.run('iptables', '-t', 'nat', '-F')
-      router.run(
-        'iptables',
-        '-t',
-        'nat',
-        '-A',
-        'PREROUTING',
-        '-d',
-        '10.96.0.1',
-        '-j',
-        'DNAT',
-        '--to-destination',
-        address,
-      )
+      translate(router, 'PREROUTING', '10.96.0.1', address)
       const [dialled] = await dial(client, { to: '10.96.0.1', port: 8080, localPort: 41_000, end })
       assert.ok(dialled)
       assert.equal(dialled.reached, `${address}:8080`)

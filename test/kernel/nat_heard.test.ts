@@ -6,7 +6,7 @@ import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 import { dial, serve } from './dialling.ts'
 import { followed, resolved, said } from './following.ts'
-import { clientRouterServer } from './network.ts'
+import { clientRouterServer, translate } from './network.ts'
 
 const needs = requires('root', 'addon', 'netfilter')
 
@@ -15,36 +15,8 @@ test(
   needs,
   async (t) => {
     const { client, router, server } = clientRouterServer(t)
-    client.run(
-      'iptables',
-      '-t',
-      'nat',
-      '-A',
-      'OUTPUT',
-      '-d',
-      '10.50.0.1',
-      '-p',
-      'tcp',
-      '-j',
-      'DNAT',
-      '--to-destination',
-      '10.77.2.2:8080',
-    )
-    router.run(
-      'iptables',
-      '-t',
-      'nat',
-      '-A',
-      'PREROUTING',
-      '-d',
-      '10.96.0.1',
-      '-p',
-      'tcp',
-      '-j',
-      'DNAT',
-      '--to-destination',
-      '10.77.2.3:8080',
-    )
+    translate(client, 'OUTPUT', '10.50.0.1', '10.77.2.2:8080')
+    translate(router, 'PREROUTING', '10.96.0.1', '10.77.2.3:8080')
     await serve(server, 8080)
     const { nat } = await followed(t, router, client)
     assert.equal(nat.hears, 'all')
@@ -80,28 +52,14 @@ test('a namespace that tracked nothing is followed as soon as it does', needs, a
   const asked = nat.counts().asked
   assert.deepEqual(resolved(nat, client.inode, before), ['untracked'])
   assert.equal(nat.counts().asked, asked + 1, 'only the host is asked again')
-  client.run(
-    'iptables',
-    '-t',
-    'nat',
-    '-A',
-    'OUTPUT',
-    '-d',
-    '10.77.2.2',
-    '-p',
-    'tcp',
-    '-j',
-    'DNAT',
-    '--to-destination',
-    '10.77.2.3',
-  )
+  translate(client, 'OUTPUT', '10.77.2.2', '10.77.2.3')
   const after = await dial(client, { to: '10.77.2.2', port: 8080 })
   assert.deepEqual(resolved(nat, client.inode, [...before, ...after]), ['untracked', '10.77.2.3:8080'])
 })
 
 test('what was heard and nobody asks about is forgotten', needs, async (t) => {
   const { client, router, server } = clientRouterServer(t)
-  router.run('iptables', ...'-t nat -A PREROUTING -d 10.96.0.1 -j DNAT --to-destination 10.77.2.3'.split(' '))
+  translate(router, 'PREROUTING', '10.96.0.1', '10.77.2.3')
   await serve(server, 8080)
   const { nat } = await followed(t, router, client)
   await dial(
@@ -125,21 +83,7 @@ test('what was heard and nobody asks about is forgotten', needs, async (t) => {
 
 test('a connection that was forgotten long ago is answered by what was heard of it', needs, async (t) => {
   const { client, router, server } = clientRouterServer(t)
-  router.run(
-    'iptables',
-    '-t',
-    'nat',
-    '-A',
-    'PREROUTING',
-    '-d',
-    '10.96.0.1',
-    '-p',
-    'tcp',
-    '-j',
-    'DNAT',
-    '--to-destination',
-    '10.77.2.3:8080',
-  )
+  translate(router, 'PREROUTING', '10.96.0.1', '10.77.2.3:8080')
   await serve(server, 8080)
   const { nat } = await followed(t, router, client)
   const [dialled] = await dial(client, { to: '10.96.0.1', port: 80, end: 'rst' })

@@ -83,6 +83,11 @@ export async function inside({ inode }: Namespace, { pid }: ChildProcess): Promi
   return pid ?? 0
 }
 
+/** From now on what is dialled at one IPv4 address there goes to another, and to its port where it has one (`10.0.0.1:80`). */
+export function translate({ run }: Namespace, chain: 'OUTPUT' | 'PREROUTING', from: string, to: string): void {
+  run('iptables', '-t', 'nat', '-A', chain, '-d', from, '-p', 'tcp', '-j', 'DNAT', '--to-destination', to)
+}
+
 export type Network = { readonly client: Namespace; readonly router: Namespace; readonly server: Namespace }
 
 /** client 10.77.1.2 – router – server 10.77.2.2 and .3; fd77:1::2 – router – fd77:2::2 and ::3. The router forwards. */

@@ -5,7 +5,7 @@ import { test } from 'node:test'
 import { requires } from '../requires.ts'
 import { buildTool } from '../tools/build.ts'
 import { until } from '../until.ts'
-import { clientRouterServer, inside } from './network.ts'
+import { clientRouterServer, inside, translate } from './network.ts'
 import { connections, keeping, killed, startReceiver, told } from './tcp.ts'
 
 const needs = requires('root', 'addon', 'bpf', 'netfilter')
@@ -31,8 +31,7 @@ for (const how of ['directly', 'through a translation'] as const) {
     const { client, router, server } = clientRouterServer(t)
     await keeping(server, 'listen', '0.0.0.0', 7000)
     for (const namespace of [client, router]) await inside(namespace, namespace.start('sleep', '600'))
-    const dnat = '-t nat -A PREROUTING -p tcp -d 10.96.0.1 --dport 7000 -j DNAT --to-destination 10.77.2.2:7000'
-    router.run('iptables', ...dnat.split(' '))
+    translate(router, 'PREROUTING', '10.96.0.1', '10.77.2.2')
     const receiver = await startReceiver(t, { inside: [client], initial: router })
     const address = how === 'directly' ? '10.77.2.2' : '10.96.0.1'
     const { child } = await keeping(client, 'hold', address, 7000, 5, 100)

@@ -8,7 +8,7 @@ import { startAgent } from '../agent.ts'
 import type { Page } from '../exposition.ts'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
-import { clientRouterServer, inside } from './network.ts'
+import { clientRouterServer, inside, translate } from './network.ts'
 import { type Collected, connections, keeping, killed, startReceiver } from './tcp.ts'
 
 const needs = requires('root', 'addon', 'bpf', 'netfilter')
@@ -47,7 +47,7 @@ test(
     await keeping(server, 'listen', '0.0.0.0', 8080)
     await inside(client, client.start('sleep', '600'))
     client.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=1024 65535')
-    client.run('iptables', ...'-t nat -A OUTPUT -p tcp -d 10.96.0.1 -j DNAT --to-destination 10.77.2.2:8080'.split(' '))
+    translate(client, 'OUTPUT', '10.96.0.1', '10.77.2.2:8080')
     const agent = await startAgent(t, { receivers: { tcp_connections: {} }, processors: { nat_resolution: {} } })
     const sum = (page: Page, metric: string, labels: Record<string, string> = {}) =>
       page
@@ -89,12 +89,7 @@ test(
     // A namespace that the host's has a number for is heard, as if a veth pair joined them.
     execFileSync('ip', ['netns', 'set', client.name, 'auto'])
     client.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=1024 65535')
-    const translate = (from: string, to: string) =>
-      client.run(
-        'iptables',
-        ...`-t nat -A OUTPUT -p tcp -d ${from} --dport 8080 -j DNAT --to-destination ${to}`.split(' '),
-      )
-    translate('10.96.0.1', '10.77.2.2')
+    translate(client, 'OUTPUT', '10.96.0.1', '10.77.2.2')
     const agent = await startAgent(t, { receivers: { tcp_connections: {} }, processors: { nat_resolution: {} } })
     const connects = (page: Page, actual: string) =>
       page
@@ -113,7 +108,7 @@ test(
     process.kill(agent.pid, 'SIGSTOP')
     try {
       await dial('10.96.0.1', 25_000)
-      translate('10.77.2.2', '10.77.2.3')
+      translate(client, 'OUTPUT', '10.77.2.2', '10.77.2.3')
       await dial('10.77.2.2', 1)
     } finally {
       process.kill(agent.pid, 'SIGCONT')
