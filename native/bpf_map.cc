@@ -145,7 +145,8 @@ bool Ring::Gather(size_t most_bytes) {
 Descriptor Ring::Follow(std::chrono::milliseconds pause, size_t most_bytes) {
   gatherer_.reset();  // two at once would have a lock each
   const int fd = ring_buffer__epoll_fd(ring_.get());
-  gatherer_ = std::make_unique<Gatherer>(fd, pause, [this, most_bytes] { return Gather(most_bytes); });
+  gatherer_ = std::make_unique<Gatherer>(fd, pause, Gatherer::First::kWaits,
+                                         [this, most_bytes] { return Gather(most_bytes); });
   return gatherer_->TakeNotices();
 }
 

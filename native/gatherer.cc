@@ -2,10 +2,10 @@
 #include "gatherer.h"
 
 #include <fcntl.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cerrno>
 #include <new>
@@ -14,8 +14,8 @@
 #include "errors.h"
 #include "thread.h"
 
-Gatherer::Gatherer(int fd, std::chrono::milliseconds pause, std::function<bool()> gather)
-    : fd_(fd), pause_(pause), gather_(std::move(gather)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+Gatherer::Gatherer(int fd, std::chrono::milliseconds pause, First first, std::function<bool()> gather)
+    : fd_(fd), pause_(pause), first_(first), gather_(std::move(gather)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
   const char* const doing = "start a thread that follows the kernel";
   if (!wake_.open()) throw SystemError{errno, "eventfd", doing};
   std::array<int, 2> ends{};
@@ -32,17 +32,24 @@ Gatherer::~Gatherer() {
   thread_.join();
 }
 
-bool Gatherer::Wait(bool for_work) const {
+bool Gatherer::Wait(nfds_t descriptors, int timeout_ms) const {
   std::array<pollfd, 2> waits{{{.fd = wake_.get(), .events = POLLIN, .revents = 0},
                                {.fd = fd_, .events = POLLIN, .revents = 0}}};
-  const int timeout = for_work ? -1 : static_cast<int>(pause_.count());
-  while (poll(waits.data(), for_work ? 2 : 1, timeout) < 0 && errno == EINTR) {
+  while (poll(waits.data(), descriptors, timeout_ms) < 0 && errno == EINTR) {
   }
   return !stopping_;
 }
 
+std::chrono::milliseconds Gatherer::PauseNow(std::chrono::steady_clock::time_point last) const {
+  if (first_ == First::kWaits) return pause_;
+  const auto quiet = std::chrono::steady_clock::now() - last;
+  return std::max(std::chrono::milliseconds(0), pause_ - std::chrono::duration_cast<std::chrono::milliseconds>(quiet));
+}
+
 void Gatherer::Run() {
-  while (Wait(true) && Wait(false)) {
+  std::chrono::steady_clock::time_point last;
+  while (WaitForWork() && WaitFor(PauseNow(last))) {
+    last = std::chrono::steady_clock::now();
     const std::lock_guard lock(mutex_);
     bool something = true;
     try {

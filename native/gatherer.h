@@ -2,6 +2,8 @@
 // Whoever reads is told by a byte in a pipe, one until it has come.
 #pragma once
 
+#include <poll.h>
+
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -12,9 +14,13 @@
 
 class Gatherer {
  public:
-  // `gather` runs with the lock held whenever `fd` has been readable for `pause`, so that much comes at once.
+  // What comes first after a quiet time: waits for more like everything else, or is news that cannot wait.
+  enum class First { kWaits, kIsNews };
+
+  // `gather` runs with the lock held whenever `fd` has been readable for `pause`, so that much comes at once; news is
+  // gathered as it comes, unless that was done less than a `pause` ago.
   // It returns whether there is something to be read. Throws SystemError.
-  Gatherer(int fd, std::chrono::milliseconds pause, std::function<bool()> gather);
+  Gatherer(int fd, std::chrono::milliseconds pause, First first, std::function<bool()> gather);
   ~Gatherer();
   Gatherer(const Gatherer&) = delete;
   Gatherer& operator=(const Gatherer&) = delete;
@@ -28,11 +34,15 @@ class Gatherer {
 
  private:
   void Run();
-  // False when it is time to end.
-  bool Wait(bool for_work) const;
+  // Until `fd` is readable, or for so long. False when it is time to end.
+  bool WaitForWork() const { return Wait(2, -1); }
+  bool WaitFor(std::chrono::milliseconds time) const { return Wait(1, static_cast<int>(time.count())); }
+  bool Wait(nfds_t descriptors, int timeout_ms) const;
+  std::chrono::milliseconds PauseNow(std::chrono::steady_clock::time_point last) const;
 
   const int fd_;
   const std::chrono::milliseconds pause_;
+  const First first_;
   const std::function<bool()> gather_;
   Descriptor wake_;
   Descriptor notices_;

@@ -179,8 +179,9 @@ export type Netlink = {
   /** What the groups have said since the last call, at most about 16 MiB. Never waits. */
   drain(): Heard
   /**
-   * From now on a thread takes in what the groups say, `pauseMs` after the first has come, 16 MiB at most. As with
-   * BpfObject.follow it sleeps while nothing comes, and a byte in the pipe that is returned says when to drain.
+   * From now on a thread takes in what the groups say, at once after a quiet time and else every `pauseMs`, 16 MiB at
+   * most. As with BpfObject.follow it sleeps while nothing comes, and a byte in the pipe that is returned says when to
+   * drain.
    */
   follow(pauseMs: number): number
   /** Safe to call twice; everything else throws afterwards. */

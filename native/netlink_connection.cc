@@ -238,7 +238,7 @@ Napi::Value NetlinkConnection::Follow(const Napi::CallbackInfo& info) {
     const std::chrono::milliseconds pause(SizeArgument(info, 0, "pauseMs"));
     const netlink::Socket& socket = RequireOpen(info.Env());
     gatherer_.reset();  // two at once would have a lock each
-    gatherer_ = std::make_unique<Gatherer>(socket.fd(), pause, [this] {
+    gatherer_ = std::make_unique<Gatherer>(socket.fd(), pause, Gatherer::First::kIsNews, [this] {
       Gather();
       return !heard_.empty() || overflows_ > 0;
     });

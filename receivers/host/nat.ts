@@ -41,7 +41,7 @@ export type Nat = {
   resolve(connections: readonly Connection[]): Resolution[]
   /** New connections that were translated since the last call. Call it when `onHeard` says so, and now and then. */
   heard(): Heard
-  /** Calls `take` soon after there were new ones, at most ten times a second. Until `stop`; one caller. */
+  /** Calls `take` when there are new ones: at once after a quiet time, at most ten times a second. Until `stop`; one caller. */
   onHeard(take: () => void): void
   /** Whether new connections are heard of: of the host's namespace, and of those that have an id there. */
   readonly hears: 'all' | 'host' | 'none'
