@@ -44,7 +44,7 @@ struct entry {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 57000);
+	__uint(max_entries, 55000);
 	__type(key, __u64); /* address of the struct sock */
 	__type(value, struct entry);
 } sockets SEC(".maps");
