@@ -22,7 +22,8 @@ export function ownMetrics(meter: Meter) {
     accepted: counter('otelcol_receiver_accepted_metric_points', 'Points that a pipeline took.', '{datapoint}'),
     refused: counter('otelcol_receiver_refused_metric_points', 'Points that a pipeline failed on.', '{datapoint}'),
     receivers: meter.createUpDownCounter('otelcol_receivers', {
-      description: 'Receivers by state: running, or failed when they could not start.',
+      description:
+        'Receivers by state: running; partly, where the log says what is missing; failed, which could not start.',
       unit: '{receiver}',
     }),
   }

@@ -41,7 +41,7 @@ export async function startReceivers(config: Config, parts: Parts): Promise<Rece
       const one = await inTime((async () => receiver.definition.start(receiver.own, context))())
       stops.add(`receiver ${id}`, async () => one.stop?.())
       running.set(id, one)
-      own.receivers.add(1, { receiver: id, state: 'running' })
+      own.receivers.add(1, { receiver: id, state: unmet.length === 0 ? 'running' : 'partly' })
       sayStarted(log, id, receiver, unmet)
     } catch (error) {
       const reason = withFix(error, unmet)

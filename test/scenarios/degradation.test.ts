@@ -70,6 +70,8 @@ test('without permission for BPF, delays come from taskstats', needs, async (t) 
   await until('delays grow', async () => ((await agent.scrape()).value(DELAY, labelsOf(burner)) ?? 0) > 0.5)
   assert.ok(await has(agent, USAGE, burner))
   assert.match(agent.said(/CAP_BPF/).join('\n'), /fix/)
+  const state = { receiver: 'delay_accounting', state: 'partly' }
+  assert.equal((await agent.scrape()).value('otelcol_receivers', state), 1)
   assertSaidOnce(agent)
 })
 
@@ -78,7 +80,13 @@ test('without BPF and taskstats, what the cgroups tell goes on', needs, async (t
   const one = await run('one', { command: ['sleep', '1000'] })
   const agent = await startAgent(t, { receivers, under: without('bpf', 'perfmon', 'sys_admin', 'net_admin') })
   await until('cgroup goes on', () => has(agent, USAGE, one))
-  assert.equal((await agent.scrape()).all(DELAY).length, 0, 'absent is better than zero')
+  const page = await agent.scrape()
+  assert.equal(page.all(DELAY).length, 0, 'absent is better than zero')
+  const states = page.all('otelcol_receivers').map(({ labels, value }) => [labels.receiver, labels.state, value])
+  assert.deepEqual(states.toSorted(), [
+    ['cgroup', 'running', 1],
+    ['delay_accounting', 'failed', 1],
+  ])
   assert.equal(agent.said(/\terror\t.*delay_accounting/).length, 1, agent.log())
   assert.match(agent.said(/\terror\t.*delay_accounting/).join('\n'), /fix.*CAP_NET_ADMIN/)
   assertSaidOnce(agent)
