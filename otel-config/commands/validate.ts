@@ -1,7 +1,7 @@
 // `leadline validate`: everything that is wrong with a configuration, and nothing when it is fine.
 import type { Components } from '../components.ts'
-import type { Config } from '../config/check.ts'
 import { bounded, type Complaint, inFileOrder, listed } from '../config/complaints.ts'
+import type { Config } from '../config/config.ts'
 import { examine } from '../config/load.ts'
 import type { Flags } from './arguments.ts'
 import { wantedBy } from './built_in.ts'

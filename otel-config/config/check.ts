@@ -1,48 +1,18 @@
 // Turns the tree of a configuration into settings that the graph can be built from, or into complaints.
 import type * as z from 'zod/mini'
-import type { ProcessorDefinition } from '../../processors/processor.ts'
 import type { ReceiverDefinition } from '../../receivers/receiver.ts'
-import type { Components, ExtensionDefinition } from '../components.ts'
-import type { ExporterDefinition } from '../exporter.ts'
+import type { Components } from '../components.ts'
+import { type Check, type CheckComponent, mapping, type Section } from './checking.ts'
 import type { Complaint } from './complaints.ts'
+import type { Config } from './config.ts'
 import { checkFields, keysOf } from './fields.ts'
 import { idText, parseId } from './ids.ts'
 import { indentHint } from './indent.ts'
 import { didYouMean, didYouMeanOneOf } from './nearest.ts'
 import { checkReceiver } from './receiver.ts'
-import { type ReceiverSettings, receiverSettings, type TelemetrySettings } from './schema.ts'
+import { receiverSettings } from './schema.ts'
 import { checkService, SERVICE_KEYS } from './service.ts'
-import { type Entry, isEmpty, type Mapping, replace, type Tree } from './tree.ts'
-
-export type ReceiverConfig = {
-  readonly definition: ReceiverDefinition
-  readonly settings: ReceiverSettings
-  readonly own: unknown
-}
-export type ProcessorConfig = { readonly definition: ProcessorDefinition; readonly own: unknown }
-export type ExporterConfig = { readonly definition: ExporterDefinition; readonly own: unknown }
-export type ExtensionConfig = { readonly definition: ExtensionDefinition; readonly own: unknown }
-
-/** Ids of components, each list without repetitions. */
-export type Pipeline = {
-  readonly receivers: readonly string[]
-  readonly processors: readonly string[]
-  readonly exporters: readonly string[]
-}
-
-export type Config = {
-  readonly receivers: ReadonlyMap<string, ReceiverConfig>
-  readonly processors: ReadonlyMap<string, ProcessorConfig>
-  readonly exporters: ReadonlyMap<string, ExporterConfig>
-  readonly extensions: ReadonlyMap<string, ExtensionConfig>
-  readonly service: {
-    /** In the order of their start. */
-    readonly extensions: readonly string[]
-    /** By id, `metrics` or `metrics/name`. */
-    readonly pipelines: ReadonlyMap<string, Pipeline>
-    readonly telemetry: TelemetrySettings
-  }
-}
+import { type Entry, isEmpty, replace, type Tree } from './tree.ts'
 
 export type CheckedConfig = {
   /** Undefined when there are complaints. */
@@ -55,14 +25,6 @@ export type CheckedConfig = {
 
 const KINDS = ['receivers', 'processors', 'exporters', 'extensions'] as const
 const SECTIONS: readonly string[] = [...KINDS.slice(0, 3), 'connectors', 'extensions', 'service']
-
-/** What checks share: they add what they find, and improve the tree. */
-export type Check = {
-  tree: Tree
-  readonly complain: (entry: Entry, path: readonly string[], message: string) => void
-  readonly warn: (entry: Entry, path: readonly string[], message: string) => void
-  readonly add: (complaints: readonly Complaint[]) => void
-}
 
 type Definition = { readonly name: string; readonly deprecatedName?: string; readonly config: z.ZodMiniType }
 
@@ -119,22 +81,6 @@ export function check(root: Tree | undefined, components: Components): CheckedCo
   return { config, tree: state.tree, complaints, warnings }
 }
 
-export type Section<T = unknown> = {
-  /** Every id that is written there, also of bodies that are wrong. */
-  readonly ids: ReadonlyMap<string, Entry>
-  readonly checked: ReadonlyMap<string, T>
-  /** Types that exist. */
-  readonly types: readonly string[]
-}
-
-export type CheckComponent<D, T> = (state: Check, definition: D, path: readonly string[], entry: Entry) => Understood<T>
-
-type Understood<T> = {
-  /** Undefined when there are complaints. */
-  readonly value: T | undefined
-  readonly body: Tree
-}
-
 function section<D extends Definition, T>(
   state: Check,
   name: string,
@@ -182,21 +128,6 @@ const typesOf = (definitions: readonly Definition[]) => definitions.map(({ name 
 function settingsOf(definition: Definition | ReceiverDefinition): readonly string[] {
   const shared = 'metrics' in definition ? keysOf(receiverSettings(definition)) : []
   return [...shared, ...keysOf(definition.config)]
-}
-
-/** The map at a path of one or two keys; undefined when it is not there, or no map, which is complained of. */
-export function mapping(state: Check, path: readonly string[]): Mapping | undefined {
-  let entry: Entry = { keyPlace: state.tree.place, value: state.tree }
-  for (const key of path) {
-    const next = entry.value.kind === 'map' ? entry.value.entries.get(key) : undefined
-    if (next === undefined) return undefined
-    entry = next
-  }
-  if (entry.value.kind === 'map') return entry.value
-  if (!isEmpty(entry.value)) {
-    state.complain(entry, path, `expected a map, got ${entry.value.kind === 'list' ? 'a list' : 'a single value'}`)
-  }
-  return undefined
 }
 
 /** Checks the body of a component that has no settings but its own. */

@@ -1,7 +1,8 @@
 // From `--config` and `--set` to a checked configuration, or to everything that is wrong with it.
 import type { Components } from '../components.ts'
-import { type CheckedConfig, type Config, check } from './check.ts'
+import { type CheckedConfig, check } from './check.ts'
 import { type Complaint, ConfigError, inFileOrder } from './complaints.ts'
+import type { Config } from './config.ts'
 import { expand } from './expand.ts'
 import { merge } from './merge.ts'
 import { type Environment, readSources } from './sources.ts'

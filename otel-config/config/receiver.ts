@@ -1,6 +1,7 @@
 // Checks the body of a receiver: the settings that every receiver has, then its own.
 import type { ReceiverDefinition } from '../../receivers/receiver.ts'
-import type { Check, CheckComponent, ReceiverConfig } from './check.ts'
+import type { Check, CheckComponent } from './checking.ts'
+import type { ReceiverConfig } from './config.ts'
 import { checkFields, keysOf } from './fields.ts'
 import { type ReceiverSettings, receiverSettings } from './schema.ts'
 import { type Entry, isEmpty, type Mapping, type Tree } from './tree.ts'

@@ -1,6 +1,6 @@
 // Checks the section `service`: which extensions and pipelines run, and that everything they name is there.
-import type { Check, Config, Pipeline, Section } from './check.ts'
-import { mapping } from './check.ts'
+import { type Check, mapping, type Section } from './checking.ts'
+import type { Config, Pipeline } from './config.ts'
 import { checkFields } from './fields.ts'
 import { idText, parseId } from './ids.ts'
 import { indentHint } from './indent.ts'

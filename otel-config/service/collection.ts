@@ -1,7 +1,7 @@
 // Collects one receiver: never twice at once, no longer than it may take, and what it cannot read costs nobody else.
 import type { Batch, Point } from '../../processors/processor.ts'
 import type { Attributes, Logger, Metric, Output, RunningReceiver } from '../../receivers/receiver.ts'
-import type { ReceiverConfig } from '../config/check.ts'
+import type { ReceiverConfig } from '../config/config.ts'
 import { Late, within } from './deadline.ts'
 import type { Outcome, OwnMetrics } from './own_metrics.ts'
 

@@ -3,7 +3,7 @@
 import type { Host } from '../../receivers/host/host.ts'
 import type { Need } from '../../receivers/needs.ts'
 import type { Logger, RunningReceiver } from '../../receivers/receiver.ts'
-import type { Config, ReceiverConfig } from '../config/check.ts'
+import type { Config, ReceiverConfig } from '../config/config.ts'
 import type { RootLogger } from '../logger.ts'
 import { within } from './deadline.ts'
 import type { OwnMetrics } from './own_metrics.ts'
