@@ -57,9 +57,12 @@ export function createDockerPorts(list: () => Promise<readonly Docker.ContainerI
   }
 }
 
+/** Podman, which speaks Docker's language, leaves it empty. */
+const ALL_IPV4 = '0.0.0.0'
+
 const portsOf = (containers: readonly Docker.ContainerInfo[]): PublishedPort[] =>
   containers.flatMap(({ Id: id, Ports }) =>
     (Ports ?? []).flatMap(({ IP: address, PublicPort: port, Type }) =>
-      Type === 'tcp' && address && port ? [{ id, address, port }] : [],
+      Type === 'tcp' && port ? [{ id, address: address || ALL_IPV4, port }] : [],
     ),
   )

@@ -10,7 +10,13 @@ const port = (PublicPort: number, IP = '0.0.0.0', Type = 'tcp') => ({ IP, Privat
 
 test('ports are those of the list: of TCP, and published', async (t) => {
   const server = await dockerServer(t)
-  const Ports = [port(8080), port(8080, '::'), port(53, '0.0.0.0', 'udp'), { PrivatePort: 443, Type: 'tcp' }]
+  const Ports = [
+    port(8080),
+    port(8080, '::'),
+    port(53, '0.0.0.0', 'udp'),
+    { PrivatePort: 443, Type: 'tcp' },
+    port(81, ''),
+  ]
   server.script.list = json([
     container('a', 'web', { Ports }),
     container('b', 'db', { Ports: null }),
@@ -22,6 +28,7 @@ test('ports are those of the list: of TCP, and published', async (t) => {
   assert.deepEqual(source.published(), [
     { ...first, address: '0.0.0.0' },
     { ...first, address: '::' },
+    { ...first, address: '0.0.0.0', port: 81 },
   ])
 })
 
