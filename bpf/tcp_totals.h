@@ -16,6 +16,10 @@ const volatile __u32 max_destinations = 2000;
 /* Upper bounds in microseconds; receivers/tcp_connections/totals.ts has the same. */
 static const __u32 bounds_us[BOUNDS] = { 500, 2000, 10000, 50000, 250000, 1000000 };
 
+/* Keys of all control groups together, and room besides for what each of them has too many. */
+#define MOST_KEYS 16384
+#define MOST_APART 12288
+
 enum kind { OUTBOUND = 1, UNRESOLVED, OTHER_OUTBOUND, INBOUND, OTHER_INBOUND };
 
 /* What is counted apart. For inbound connections the address is the local one. */
@@ -52,12 +56,12 @@ struct totals {
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
+	__uint(max_entries, MOST_KEYS);
 	__type(key, struct key);
 	__type(value, struct totals);
 } totals SEC(".maps");
 
-/* Keys of each control group in `totals`. */
+/* Keys of each control group in `totals`; those of all under 0. What is folded is not among them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
@@ -94,18 +98,27 @@ static __always_inline void key_of(struct key *key, const struct sock *sk, const
 	}
 }
 
-static __always_inline bool may_grow(__u64 cgroup)
+static __always_inline __u32 *quota_of(__u64 cgroup)
 {
 	const __u32 none = 0;
 	__u32 *used = bpf_map_lookup_elem(&quotas, &cgroup);
 
-	if (!used) {
-		bpf_map_update_elem(&quotas, &cgroup, &none, BPF_NOEXIST);
-		used = bpf_map_lookup_elem(&quotas, &cgroup);
-	}
-	if (!used || *used >= max_destinations)
+	if (used)
+		return used;
+	bpf_map_update_elem(&quotas, &cgroup, &none, BPF_NOEXIST);
+	return bpf_map_lookup_elem(&quotas, &cgroup);
+}
+
+/* Others fill the table as well: what one has too many then must still find its own folded key. */
+static __always_inline bool may_grow(__u64 cgroup)
+{
+	__u32 *used = quota_of(cgroup);
+	__u32 *all = quota_of(0);
+
+	if (!used || !all || *used >= max_destinations || *all >= MOST_APART)
 		return false;
 	__sync_fetch_and_add(used, 1);
+	__sync_fetch_and_add(all, 1);
 	return true;
 }
 
@@ -127,11 +140,7 @@ static __always_inline struct totals *folded(const struct key *key)
 
 	if (!found)
 		found = find_or_make(&other);
-	if (!found) {
-		/* The table is full: what belongs to nobody still has a place, which user space has made. */
-		other.cgroup = 0;
-		found = bpf_map_lookup_elem(&totals, &other);
-	}
+	/* Thousands have too many: there is no place that would tell whose it was. */
 	if (!found)
 		COUNT(lost);
 	return found;

@@ -45,6 +45,8 @@ export type Nat = {
   onHeard(take: () => void): void
   /** Whether new connections are heard of: of the host's namespace, and of those that have an id there. */
   readonly hears: 'all' | 'host' | 'none'
+  /** Whether a namespace of a container may translate, by rules of its own, what is not heard of. */
+  mayTranslateUnheard(netns: number): boolean
   /** Since the start, but for what is remembered of translations. For own telemetry. */
   counts(): Readonly<Record<'asked' | 'saved' | 'lostEvents' | 'overflows' | 'remembered', number>>
   stop(): void
@@ -212,6 +214,8 @@ export function openNat(namespaces: Namespaces, log: Logger, { listen: wanted = 
     heard: () => hearing?.heard() ?? { translations: [], lost: false },
     onHeard: (take) => hearing?.onHeard(take),
     hears: hearing === undefined ? 'none' : hearing.all ? 'all' : 'host',
+    mayTranslateUnheard: (netns) =>
+      netns !== namespaces.initial && !isHeard(netns) && performance.now() >= (untrackedUntilMs.get(netns) ?? 0),
     counts: () => ({ ...counts, lostEvents: 0, overflows: 0, remembered: 0, ...hearing?.counts() }),
     stop() {
       stopForgetting()

@@ -25,8 +25,11 @@ export type Resolver = {
 
 /** So long a destination is taken for direct, where new translations are heard of and where they are not. */
 const TRUST_MS = { all: 60_000, host: 10_000, none: 10_000 }
-/** So long after its last translated connection a destination may not be taken for direct. */
-const DOUBT_MS = 60_000
+/**
+ * So long after its last translated connection a destination may not be taken for direct: rules may be for some
+ * connections only, by owner, by source or by chance, and the first that is translated again would be missed.
+ */
+const DOUBT_MS = 3_600_000
 /** The kernel's map has as many. */
 const MOST = 8192
 const DESTINATION_SIZE = 24
@@ -56,6 +59,7 @@ export function createResolver(nat: Nat, namespaces: Pick<Namespaces, 'has' | 's
     const nowMs = performance.now()
     const lastMs = translatedMs.get(text)
     if (lastMs !== undefined && nowMs - lastMs < DOUBT_MS) return
+    if (nat.mayTranslateUnheard(connection.netns)) return
     const destination = destinationOf(connection)
     const key = destination.toString('latin1')
     if (direct.has(key)) return

@@ -6,7 +6,6 @@ import { onNotice } from '../../native/notices.ts'
 import { bpfPath } from '../../native/paths.ts'
 import { canonicalTree } from '../host/canonical_tree.ts'
 import type { CgroupLayout } from '../host/host.ts'
-import { KEY_SIZE, VALUE_SIZE } from './totals.ts'
 
 /** Conntrack forgets what was reset after 10 s; asked within 100 ms none of 40 000 was missed. */
 export const PAUSE_MS = 100
@@ -53,7 +52,7 @@ export type Counting = {
   setNobody(cgroup: number, isNobody: boolean): boolean
   /** Who holds the listening sockets of a port that somebody else made; 0: nobody else any more. */
   setHolder(netns: number, port: number, cgroup: number): boolean
-  /** How many keys a control group has now; 0: it is gone. */
+  /** How many keys a control group has now, and all together under 0; 0 keys: it is gone. */
   setQuota(cgroup: number, used: number): void
   losses(): Losses
   memoryBytes(): number
@@ -92,8 +91,6 @@ export function openCounting({ layout, resolve, maxDestinations, mapEntries }: C
       `the kernel refuses the BPF programs (${refusalText(refused)}) · fix: grant CAP_BPF and CAP_PERFMON, or run as root; Linux 5.8 or newer with BTF`,
     )
   }
-  // Places for what does not fit must be there before the map can be full.
-  for (const kind of [3, 5]) object.update('totals', foldedKey(kind), Buffer.alloc(VALUE_SIZE))
   let number = 1
   let stopFollowing = () => {}
   countPass()
@@ -193,9 +190,3 @@ function u64(value: number): Buffer {
 }
 
 const DIRECT = Buffer.alloc(8, 1)
-
-function foldedKey(kind: number): Buffer {
-  const key = Buffer.alloc(KEY_SIZE)
-  key[30] = kind
-  return key
-}

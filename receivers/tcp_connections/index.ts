@@ -33,6 +33,9 @@ const ports = () =>
     }),
   )
 
+/** Of all control groups together, as the kernel's table has room (MOST_APART of bpf/tcp_totals.h). */
+const MOST_DESTINATIONS = 12_288
+
 const mayUseBpf = () => existsSync('/sys/kernel/btf/vmlinux') && hasCapability('BPF') && hasCapability('PERFMON')
 
 export default defineReceiver({
@@ -43,7 +46,7 @@ export default defineReceiver({
     /** Who looks: `bpf` counts in the kernel, `sock_diag` lists what is open at each collection. `auto`: BPF where it works. */
     source: z._default(z.enum(['auto', 'bpf', 'sock_diag']), 'auto'),
     /** Destinations that one control group may have; what comes on top shares the destination `other`. */
-    max_destinations: z._default(z.int().check(z.minimum(1), z.maximum(16_000)), 2000),
+    max_destinations: z._default(z.int().check(z.minimum(1), z.maximum(MOST_DESTINATIONS)), 2000),
     /** How long a destination is reported after nothing happened there any more. */
     forget_after: z._default(duration(), 600_000),
     /** Whether round trips and handshakes are told as histograms, which is 18 series per destination. */
@@ -81,7 +84,10 @@ export default defineReceiver({
     const nat = openNat(host.namespaces, log)
     const resolver = createResolver(nat, host.namespaces)
     const lister = openDiag({ host, nat, log, bytes: false })
-    const counted = () => openCounted({ host, flows, forgetAfterMs, maxDestinations: maxPerCgroup, resolver, lister })
+    // What is folded here is one destination only here, so the kernel may have more.
+    const folds = settings.fold_public || settings.fold_networks.length > 0 || settings.fold_ports !== ''
+    const maxDestinations = folds ? MOST_DESTINATIONS : maxPerCgroup
+    const counted = () => openCounted({ host, flows, forgetAfterMs, maxDestinations, resolver, lister })
     const source = openSource(wanted, { bpf: counted, sock_diag: () => openDiag({ host, nat, log }) }, log)
     const addresses = watchAddresses(host.namespaces)
     const listens = createListens(host, hostNetns, (netns, family) => reachable(addresses, netns, family))

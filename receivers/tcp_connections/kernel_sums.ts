@@ -17,6 +17,12 @@ import {
 /** How long the numbers of a control group that the host does not know are kept for it. */
 const KEEP_UNKNOWN_MS = 60_000
 
+/** In place of a control group. */
+const ALL = 0
+
+/** Where an opening was lost, its end is one too many. */
+const openIn = (seen: Seen): number => Math.max(0, activeOf(seen))
+
 type Cell = {
   readonly bytes: Buffer
   readonly key: Key
@@ -73,7 +79,7 @@ export function createKernelSums({ counting, flows, host, forgetAfterMs }: Optio
       flow.lastMs = nowMs
     }
     // Without passes the kernel knows only of those that began after us, and somebody else lists all.
-    if (counting.passes) flow.active += activeOf(seen)
+    if (counting.passes) flow.active += openIn(seen)
     const us = minRttOf(seen, counting.passNumber)
     if (us !== undefined) flow.minRttUs = Math.min(flow.minRttUs ?? us, us)
   }
@@ -87,7 +93,7 @@ export function createKernelSums({ counting, flows, host, forgetAfterMs }: Optio
         // Whatever came since it was read, a moment ago, is taken along.
         const last = counting.total(cell.bytes)
         if (last !== undefined) take(cell, last, nowMs)
-        if (activeOf(cell.seen) !== 0 && cell.flow?.cgroup.endedMs === undefined && cell.flow) continue
+        if (openIn(cell.seen) !== 0 && cell.flow?.cgroup.endedMs === undefined && cell.flow) continue
         counting.forget([cell.bytes])
         cells.delete(text)
         changed.add(cgroup)
@@ -97,12 +103,17 @@ export function createKernelSums({ counting, flows, host, forgetAfterMs }: Optio
       }
     }
     for (const cgroup of changed) counting.setQuota(cgroup, left.get(cgroup) ?? 0)
+    if (changed.size > 0)
+      counting.setQuota(
+        ALL,
+        Array.from(left.values()).reduce((all, keys) => all + keys, 0),
+      )
   }
 
   function isOver({ flow, seen, changedMs }: Cell, nowMs: number): boolean {
     if (flow === undefined) return nowMs - changedMs > KEEP_UNKNOWN_MS
     if (flow.cgroup.endedMs !== undefined) return nowMs - changedMs > KEEP_UNKNOWN_MS
-    return activeOf(seen) === 0 && nowMs - changedMs > forgetAfterMs
+    return openIn(seen) === 0 && nowMs - changedMs > forgetAfterMs
   }
 
   return {

@@ -185,13 +185,24 @@ function tryRemove(path: string): boolean {
   }
 }
 
-/** As `connections`, by a process in a cgroup. `ip netns exec` hides the cgroup file systems, so that comes second. */
-export function connectionsIn(cgroup: string, { name }: Namespace, ...args: (string | number)[]): Promise<number[]> {
+/** Runs connections.c by a process in a cgroup. `ip netns exec` hides the cgroup file systems, so that comes second. */
+function spawnIn(cgroup: string, { name }: Namespace, args: readonly (string | number)[]) {
   const procs = `${readLayout(V2_TREE).root}/${cgroup}/cgroup.procs`
   const command = ['ip', 'netns', 'exec', name, buildTool('connections'), ...args.map(String)]
-  return told(
-    spawn('sh', ['-c', `echo $$ > ${procs}; exec "$@"`, 'sh', ...command], { stdio: ['ignore', 'pipe', 'inherit'] }),
-  )
+  return spawn('sh', ['-c', `echo $$ > ${procs}; exec "$@"`, 'sh', ...command], {
+    stdio: ['ignore', 'pipe', 'inherit'],
+  })
+}
+
+/** As `connections`, by a process in a cgroup. */
+export const connectionsIn = (cgroup: string, namespace: Namespace, ...args: (string | number)[]): Promise<number[]> =>
+  told(spawnIn(cgroup, namespace, args))
+
+/** What goes on after its line, by a process in a cgroup. The caller has to kill it. */
+export async function keepingIn(cgroup: string, namespace: Namespace, ...args: (string | number)[]) {
+  const child = spawnIn(cgroup, namespace, args)
+  await once(child.stdout, 'data')
+  return child
 }
 
 /** Runs test/tools/connections.c in a namespace, and returns the numbers that it printed. */

@@ -2,10 +2,21 @@
 // through the whole receiver.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { isDeepStrictEqual } from 'node:util'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 import { clientRouterServer, inside, type Namespace } from './network.ts'
-import { type Collected, connections, connectionsIn, keeping, killed, makeCgroup, startReceiver } from './tcp.ts'
+import {
+  type Collected,
+  connections,
+  connectionsIn,
+  keeping,
+  keepingIn,
+  killed,
+  makeCgroup,
+  pathOf,
+  startReceiver,
+} from './tcp.ts'
 
 const needs = requires('root', 'addon', 'bpf', 'netfilter')
 
@@ -73,6 +84,57 @@ test('ports that are folded are one destination with those that are too many', n
   for (const port of [443, 40_001, 40_002])
     await connectionsIn(cgroup, client, 'storm', '10.77.2.2', port, 10, 0, 'fin')
   assert.deepEqual(connectsOf(await receiver.collect()), { '10.77.2.2:443': 10, other: 20 })
+})
+
+test('what is folded into a network does not use up the destinations of its control group', needs, async (t) => {
+  const network = clientRouterServer(t)
+  answersFor(network, '198.18.0.0/15')
+  network.router.run('ip', 'route', 'add', '198.18.0.0/15', 'via', '10.77.2.2')
+  await keeping(network.server, 'listen', '0.0.0.0', 443)
+  const cgroup = makeCgroup(t)
+  const config = { fold_networks: ['198.18.0.0/15'], max_destinations: 100 }
+  const receiver = await startReceiver(t, { inside: [], cgroup, config })
+  const expected = { '198.18.0.0/15:443': 6000 }
+  for (let i = 0; i < 3; i++) await connectionsIn(cgroup, network.client, 'crawl', '198.18.0.0', 443, 2000)
+  const now = await receiver.collectUntil((seen) => isDeepStrictEqual(connectsOf(seen), expected))
+  assert.deepEqual(connectsOf(now), expected)
+})
+
+test('a table full of what others have dialled leaves each control group a place of its own', needs, async (t) => {
+  const network = clientRouterServer(t)
+  const { client, router, server } = network
+  answersFor(network, '198.18.0.0/15')
+  router.run('ip', 'route', 'add', '198.18.0.0/15', 'via', '10.77.2.2')
+  await inside(client, client.start('sleep', '600'))
+  await keeping(server, 'listen', '0.0.0.0', 443)
+  const cgroups = Array.from({ length: 9 }, (_, i) => makeCgroup(t, `leadline-full-${process.pid}-${i}`))
+  const receiver = await startReceiver(t)
+  const sums = ({ points }: Collected, name: string) =>
+    cgroups.map((cgroup) =>
+      points.reduce(
+        (sum, { subject, metric, value }) => (metric === name && pathOf(subject) === `/${cgroup}` ? sum + value : sum),
+        0,
+      ),
+    )
+  const crawl = (cgroup = '') => connectionsIn(cgroup, client, 'crawl', '198.18.0.0', 443, 1900)
+  await crawl(cgroups[0])
+  await receiver.collectUntil((seen) => sums(seen, 'successful_connects')[0] === 1900)
+  for (const cgroup of cgroups) await crawl(cgroup)
+  const connects = [3800, ...Array<number>(8).fill(1900)]
+  const full = await receiver.collectUntil((seen) => isDeepStrictEqual(sums(seen, 'successful_connects'), connects))
+  assert.deepEqual(sums(full, 'successful_connects'), connects)
+  assert.ok(((await receiver.losses()).folded ?? 0) > 4000)
+  assert.equal((await receiver.losses()).lost, 0)
+
+  // The last one has no destination of its own any more.
+  const held = await keepingIn(cgroups[8] ?? '', client, 'hold', '198.18.0.5', 443, 100, 10)
+  const open = [...Array<number>(8).fill(0), 100]
+  const now = await receiver.collectUntil((seen) => isDeepStrictEqual(sums(seen, 'active_connections'), open))
+  assert.deepEqual(sums(now, 'active_connections'), open)
+  await killed(held)
+  const end = await receiver.collectUntil((seen) => sums(seen, 'active_connections')[8] === 0)
+  assert.deepEqual(sums(end, 'active_connections'), Array(9).fill(0))
+  assert.equal(sums(end, 'successful_connects')[8], 2000)
 })
 
 test(

@@ -5,6 +5,7 @@ import assert from 'node:assert/strict'
 import { type TestContext, test } from 'node:test'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { requires } from '../requires.ts'
+import { buildTool } from '../tools/build.ts'
 import { keepConntrack, listedByConntrack } from './conntrack_listing.ts'
 import { dial, serve } from './dialling.ts'
 import { clientRouterServer, inside, type Namespace, translate } from './network.ts'
@@ -109,6 +110,31 @@ test('rules that change while connections live: each keeps the server that it ha
   assert.deepEqual(end.answered('bytes_sent', DIALLED), { '10.77.2.2:8080': 300, '10.77.2.3:8080': 200 })
   await killed(late.child)
 })
+
+test(
+  'a rule for some users only: the proxy’s own dials teach nothing of what is sent to the proxy',
+  needs,
+  async (t) => {
+    const { client } = await network(t)
+    const forOthers = '-t nat -A OUTPUT -p tcp --dport 8080 -m owner ! --uid-owner 1337 -j REDIRECT --to-ports 15001'
+    client.run('iptables', ...forOthers.split(' '))
+    await keeping(client, 'listen', '0.0.0.0', 15001)
+    const receiver = await startReceiver(t, { inside: [client] })
+    const storm = ['storm', '10.77.2.2', '8080', '20', '0', 'rst']
+    const tool = buildTool('connections')
+    for (let i = 1; i <= 3; i++) {
+      assert.match(client.run('setpriv', '--reuid=1337', '--clear-groups', tool, ...storm), /^20 0 /)
+      await receiver.collectUntil((seen) => seen.sum('successful_connects') === 40 * i - 20)
+      assert.match(client.run(tool, ...storm), /^20 0 /)
+      await receiver.collectUntil((seen) => seen.sum('successful_connects') === 40 * i)
+    }
+    const now = await receiver.collect()
+    assert.deepEqual(now.answered('successful_connects', '10.77.2.2:8080'), {
+      '10.77.2.2:8080': 60,
+      '127.0.0.1:15001': 60,
+    })
+  },
+)
 
 test('what answered itself until a rule came is known to be translated within milliseconds', needs, async (t) => {
   const { client, router, server } = await network(t)
