@@ -5,18 +5,18 @@
 #include "tcp_freed.h"
 
 static __always_inline void listens(struct seq_file *seq, struct task_struct *task, const struct sock *sk,
-				    const struct tcp_sock *tp, __u64 holder)
+				    const struct tcp_sock *tp, __u64 holder, const bool btf)
 {
 	struct record record = {
 		.socket = (__u64)sk,
-		.cgroup = cgroup_of_socket(sk, true),
-		.local = local_of(sk, true),
-		.netns = netns_of(sk, true),
-		.local_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport),
+		.cgroup = cgroup_of_socket(sk, btf),
+		.local = local_of(sk, btf),
+		.netns = netns_of(sk, btf),
+		.local_port = bpf_ntohs(GET(tp, inet_conn.icsk_inet.inet_sport)),
 		.tgid = task->tgid,
-		.drops = sk->sk_drops.counter,
+		.drops = GET(sk, sk_drops.counter),
 		.event = LISTENS,
-		.flags = BPF_CORE_READ_BITFIELD(&sk->__sk_common, skc_ipv6only),
+		.flags = BPF_CORE_READ_BITFIELD_PROBED(&sk->__sk_common, skc_ipv6only),
 		.holder_cgroup = holder,
 	};
 
@@ -48,46 +48,26 @@ static __always_inline __u32 number_of_pass(void)
 	return number ? *number : 0;
 }
 
-/* Every descriptor of every process. Run twice over one, when the buffer was full, it changes nothing. */
-SEC("iter/task_file")
-int pass_over_files(struct bpf_iter__task_file *ctx)
+/* One that a process holds. */
+static __always_inline int look_at(struct seq_file *seq, struct task_struct *task, const struct sock *sk,
+				   const struct tcp_sock *tp, const bool btf)
 {
-	struct task_struct *task = ctx->task;
-	struct file *file = ctx->file;
-	const struct tcp_sock *tp;
-	struct socket *socket;
+	int state = GET(sk, __sk_common.skc_state);
+	__u64 holder = cgroup_of(task);
+	__u64 id = (__u64)sk;
 	struct entry *before;
 	struct entry *entry;
 	struct totals *to;
-	struct sock *sk;
-	__u64 holder;
-	int state;
 
-	if (!task || !file)
-		return 0;
-	socket = bpf_sock_from_file(file);
-	if (!socket)
-		return 0;
-	sk = socket->sk;
-	if (!sk)
-		return 0;
-	tp = bpf_skc_to_tcp_sock(sk);
-	if (!tp)
-		return 0;
-	holder = cgroup_of(task);
-	state = sk->__sk_common.skc_state;
 	if (state == TCP_LISTEN)
-		listens(ctx->meta->seq, task, sk, tp, holder);
-
-	__u64 id = (__u64)sk;
-
+		listens(seq, task, sk, tp, holder, btf);
 	before = bpf_map_lookup_elem(&sockets, &id);
 	entry = unless_free(before);
-	if (!entry && state == TCP_CLOSE && sk->__sk_common.skc_dport && number_of_pass() == 2) {
+	if (!entry && state == TCP_CLOSE && GET(sk, __sk_common.skc_dport) && number_of_pass() == 2) {
 		/* It ended before we came, and will be freed one day. */
 		struct entry ended = {
-			.key.port = bpf_ntohs(sk->__sk_common.skc_dport),
-			.other_port = bpf_ntohs(tp->inet_conn.icsk_inet.inet_sport),
+			.key.port = bpf_ntohs(GET(sk, __sk_common.skc_dport)),
+			.other_port = bpf_ntohs(GET(tp, inet_conn.icsk_inet.inet_sport)),
 			.flags = ENDED,
 		};
 
@@ -103,32 +83,32 @@ int pass_over_files(struct bpf_iter__task_file *ctx)
 	}
 	if (!entry || entry->flags & ENDED) {
 		struct entry fresh = { .tgid = task->tgid };
-		int incoming = is_incoming(tp, state, true);
+		int incoming = is_incoming(tp, state, btf);
 
 		if (incoming < 0) {
 			COUNT(unclear);
 			return 0;
 		}
-		describe(&fresh, sk, tp, incoming, true);
+		describe(&fresh, sk, tp, incoming, btf);
 		if (canonical_tree != V2_TREE || bpf_map_lookup_elem(&nobody, &fresh.key.cgroup))
 			fresh.key.cgroup = holder;
-		if (sk->sk_shutdown == SHUTDOWN_MASK)
+		if (GET(sk, sk_shutdown) == SHUTDOWN_MASK)
 			fresh.flags &= ~ACTIVE;
 		entry = make_entry(id, &fresh, before);
 		if (!entry)
 			return 0;
-		open_entry(sk, tp, entry, false, true);
+		open_entry(sk, tp, entry, false, btf);
 	} else if (entry->flags & DIALLING) {
-		entry = entry_of(sk, tp, state, USE, true, true);
+		entry = entry_of(sk, tp, state, USE, btf, true);
 		if (!entry)
 			return 0;
 	}
 	if (entry->route == TOLD) {
 		struct record record;
 
-		fill(&record, sk, tp, entry, LIVES, true);
+		fill(&record, sk, tp, entry, LIVES, btf);
 		record.holder_cgroup = holder;
-		if (bpf_seq_write(ctx->meta->seq, &record, sizeof(record)))
+		if (bpf_seq_write(seq, &record, sizeof(record)))
 			return 0;
 		/* Should the record of its end not fit, the rest is counted from here on. */
 		__sync_fetch_and_and(&entry->flags, ~KEPT);
@@ -139,11 +119,40 @@ int pass_over_files(struct bpf_iter__task_file *ctx)
 	}
 	to = totals_of_entry(entry);
 	if (to) {
-		struct numbers now = numbers_of(sk, tp, true);
+		struct numbers now = numbers_of(sk, tp, btf);
 
 		settle(entry, &now, to, false, true);
 	}
 	return 0;
+}
+
+/* Every descriptor of every process. Run twice over one, when the buffer was full, it changes nothing. */
+SEC("iter/task_file")
+int pass_over_files(struct bpf_iter__task_file *ctx)
+{
+	struct task_struct *task = ctx->task;
+	struct file *file = ctx->file;
+	const struct tcp_sock *tp;
+	const struct sock *first;
+	struct socket *socket;
+	struct sock *sk;
+
+	if (!task || !file)
+		return 0;
+	socket = bpf_sock_from_file(file);
+	if (!socket)
+		return 0;
+	sk = socket->sk;
+	if (!sk)
+		return 0;
+	tp = bpf_skc_to_tcp_sock(sk);
+	if (tp)
+		return look_at(ctx->meta->seq, task, sk, tp, true);
+	if (sk->sk_protocol != IPPROTO_MPTCP || !HAS(struct mptcp_sock, first))
+		return 0;
+	/* No TCP itself: what it listens with, or began to send on, is within. Further paths are counted when they end. */
+	first = BPF_CORE_READ((const struct mptcp_sock *)sk, first);
+	return first ? look_at(ctx->meta->seq, task, first, (const struct tcp_sock *)first, false) : 0;
 }
 
 /* Every socket that we know, also those that no process holds. */

@@ -7,6 +7,7 @@
 #define AF_INET 2
 #define AF_INET6 10
 #define IPPROTO_TCP 6
+#define IPPROTO_MPTCP 262
 
 /* include/net/tcp_states.h */
 enum tcp_state {
@@ -106,6 +107,10 @@ struct minmax_sample {
 
 struct minmax {
 	struct minmax_sample s[3];
+};
+
+struct mptcp_sock {
+	struct sock *first;
 };
 
 struct tcp_sock {

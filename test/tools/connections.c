@@ -18,6 +18,7 @@
 //   crawl ADDRESS PORT COUNT            dials COUNT addresses from ADDRESS on, each once, and resets; prints how many answered
 //   wait ADDRESS PORT COUNT [MS]        dials and waits for however long, or for MS as TCP_USER_TIMEOUT has it; prints errno of each
 //   read ADDRESS PORT COUNT             dials and reads until the other side ends it; prints errno of each
+// With MPTCP in the environment all sockets are of MPTCP.
 #define _GNU_SOURCE
 #include <signal.h>
 
@@ -28,6 +29,7 @@
 int main(int argc, char **argv)
 {
 	signal(SIGPIPE, SIG_IGN);
+	protocol = getenv("MPTCP") ? IPPROTO_MPTCP : 0;
 	if (argc < 4)
 		return 2;
 

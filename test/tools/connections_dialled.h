@@ -136,7 +136,7 @@ static int crawl(long count)
 static int wait_for(long count, unsigned ms)
 {
 	for (long i = 0; i < count; i++) {
-		int fd = socket(address.ss_family, SOCK_STREAM, 0);
+		int fd = socket(address.ss_family, SOCK_STREAM, protocol);
 
 		if (ms)
 			setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &ms, sizeof(ms));

@@ -32,12 +32,15 @@ static void parse(const char *host, const char *port)
 	}
 }
 
+/* 0: TCP. */
+static int protocol;
+
 /* Source port of the next; 0: the kernel's choice. */
 static int from_port;
 
 static int dial(int flags)
 {
-	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
+	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | flags, protocol);
 
 	if (fd < 0) {
 		perror("socket");
@@ -65,7 +68,7 @@ static int dial(int flags)
 
 static int listener_of(int backlog)
 {
-	int listener = socket(address.ss_family, SOCK_STREAM, 0);
+	int listener = socket(address.ss_family, SOCK_STREAM, protocol);
 	int one = 1;
 
 	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
