@@ -120,7 +120,7 @@ struct victim {
 /* Those that were counted a moment ago. */
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 256);
+	__uint(max_entries, 1024);
 	__type(key, struct victim);
 	__type(value, __u8);
 } victims SEC(".maps");

@@ -2,16 +2,26 @@
 // receiver's own telemetry says, and that is made up for.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import { test } from 'node:test'
+import { type TestContext, test } from 'node:test'
 import { isDeepStrictEqual } from 'node:util'
 import { startAgent } from '../agent.ts'
 import type { Page } from '../exposition.ts'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
-import { clientRouterServer, inside, translate } from './network.ts'
+import { clientRouterServer, inside, type Namespace, translate } from './network.ts'
 import { type Collected, connections, keeping, killed, startReceiver } from './tcp.ts'
 
 const needs = requires('root', 'addon', 'bpf', 'netfilter')
+
+/** A client whose own namespace sends what it dials at 10.96.0.1 to a server. */
+async function translating(t: TestContext): Promise<Namespace> {
+  const { client, server } = clientRouterServer(t)
+  await keeping(server, 'listen', '0.0.0.0', 8080)
+  await inside(client, client.start('sleep', '600'))
+  client.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=1024 65535')
+  translate(client, 'OUTPUT', '10.96.0.1', '10.77.2.2:8080')
+  return client
+}
 
 test('seventy thousand sockets, for which there is no room, are all counted in the end', needs, async (t) => {
   const { client, server } = clientRouterServer(t)
@@ -43,11 +53,7 @@ test(
   'what a stopped agent cannot be told is counted all the same, without who answered, and said',
   needs,
   async (t) => {
-    const { client, server } = clientRouterServer(t)
-    await keeping(server, 'listen', '0.0.0.0', 8080)
-    await inside(client, client.start('sleep', '600'))
-    client.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=1024 65535')
-    translate(client, 'OUTPUT', '10.96.0.1', '10.77.2.2:8080')
+    const client = await translating(t)
     const agent = await startAgent(t, { receivers: { tcp_connections: {} }, processors: { nat_resolution: {} } })
     const sum = (page: Page, metric: string, labels: Record<string, string> = {}) =>
       page
@@ -83,13 +89,9 @@ test(
   'when new translations found no room, it is said, and what was taken for direct is asked about again',
   needs,
   async (t) => {
-    const { client, server } = clientRouterServer(t)
-    await keeping(server, 'listen', '0.0.0.0', 8080)
-    await inside(client, client.start('sleep', '600'))
+    const client = await translating(t)
     // A namespace that the host's has a number for is heard, as if a veth pair joined them.
     execFileSync('ip', ['netns', 'set', client.name, 'auto'])
-    client.run('sysctl', '-qw', 'net.ipv4.ip_local_port_range=1024 65535')
-    translate(client, 'OUTPUT', '10.96.0.1', '10.77.2.2')
     const agent = await startAgent(t, { receivers: { tcp_connections: {} }, processors: { nat_resolution: {} } })
     const connects = (page: Page, actual: string) =>
       page
