@@ -79,8 +79,11 @@ export type ReceiverContext = {
 /** A started receiver. `collect` is called by the pipeline's clock, never twice at once. */
 export interface RunningReceiver<Name extends string = string> {
   collect(out: Output<Name>): void | Promise<void>
-  /** Frees everything that `start` took: descriptors, programs, timers. Safe to call once. */
-  stop?(): void | Promise<void>
+  /**
+   * Frees everything that `start` took: descriptors, programs, timers. Safe to call once. `forReload`: the configuration
+   * is read again and a receiver of this id may follow, for which `host.kept` takes what should go on meanwhile.
+   */
+  stop?(forReload?: boolean): void | Promise<void>
 }
 
 export type ReceiverDefinition<Config = unknown, Name extends string = string> = {

@@ -45,6 +45,8 @@ export type Agent = {
   scrape(): Promise<Page>
   /** Resident memory in bytes, by kind. */
   memory(): { readonly rssBytes: number; readonly anonBytes: number; readonly fileBytes: number }
+  /** Has it read its configuration again, and waits until it is ready. */
+  reload(): Promise<void>
   /** Asks it to end and waits. It has to exit with 0. */
   stop(): Promise<void>
 }
@@ -78,7 +80,8 @@ export async function launchAgent(launch: Launch = {}): Promise<Agent> {
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => (printed += chunk))
   const hasEnded = () => child.exitCode !== null || child.signalCode !== null
   // The agent says it after it has said that it is ready. Ours always has a page.
-  const urlOf = () => /metrics on (http:\S+)\s/.exec(log)?.[1]
+  // After a reload it is another one.
+  const urlOf = () => [...log.matchAll(/metrics on (http:\S+)\s/g)].at(-1)?.[1]
   const isReady = () => /Everything is ready.*\n/.test(log) && (launch.config !== undefined || urlOf() !== undefined)
 
   try {
@@ -108,6 +111,12 @@ export async function launchAgent(launch: Launch = {}): Promise<Agent> {
       return parsePage(text)
     },
     memory: () => memoryOf(pid),
+    async reload() {
+      const times = () => log.split('Everything is ready').length
+      const before = times()
+      child.kill('SIGHUP')
+      await until('it is ready again', () => times() > before && isReady(), { deadlineMs: READY_MS })
+    },
     async stop() {
       if (!hasEnded()) child.kill('SIGTERM')
       await ended(child, () => log)

@@ -7,6 +7,7 @@ import { type LoadedConfig, load, type Wanted } from '../config/load.ts'
 import { shortened } from '../config/sources.ts'
 import { createLogger, type RootLogger } from '../logger.ts'
 import { watchHeap } from '../service/heap.ts'
+import { keepHost } from '../service/kept_host.ts'
 import { type Surroundings, startService } from '../service/service.ts'
 import { version } from '../version.ts'
 import type { Flags } from './arguments.ts'
@@ -38,7 +39,9 @@ export async function run(flags: Flags, components: Components, outside: Outside
       fix: 'sudo leadline run, or grant the capabilities that they name',
     })
   }
-  let service = await begin(current, log, outside)
+  const host = keepHost(outside.startHost)
+  const kept = { ...outside, startHost: host.start }
+  let service = await begin(current, log, kept)
   if (service === undefined) return 1
 
   for (;;) {
@@ -47,21 +50,23 @@ export async function run(flags: Flags, components: Components, outside: Outside
     const next = tryLoad(wanted, components, log)
     if (next === undefined) continue
     log.info('Config updated, restart service')
-    await service.stop(STOP_MS)
+    await service.stop(STOP_MS, true)
     log.close()
     log = next.log
-    service = await begin(next.loaded, log, outside)
+    service = await begin(next.loaded, log, kept)
     if (service !== undefined) current = next.loaded
     else {
       // A configuration can be valid and still not start: a port may be taken.
       log.warn('The new configuration could not start: going back to the one before')
-      service = await begin(current, log, outside)
+      service = await begin(current, log, kept)
       if (service === undefined) return 1
     }
+    host.release()
   }
 
   log.info('Starting shutdown...')
   const isClean = await service.stop(STOP_MS)
+  await host.stop()
   log.info('Shutdown complete.')
   log.close()
   return isClean ? 0 : 1

@@ -39,7 +39,7 @@ export async function startReceivers(config: Config, parts: Parts): Promise<Rece
     const context = { host, log, meter, id, logs: deliverLogsTo(id, pipelines, log) }
     try {
       const one = await inTime((async () => receiver.definition.start(receiver.own, context))())
-      stops.add(`receiver ${id}`, async () => one.stop?.())
+      stops.add(`receiver ${id}`, async (_, forReload) => one.stop?.(forReload))
       running.set(id, one)
       own.receivers.add(1, { receiver: id, state: unmet.length === 0 ? 'running' : 'partly' })
       sayStarted(log, id, receiver, unmet)

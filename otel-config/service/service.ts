@@ -39,8 +39,11 @@ export interface Service {
   readonly receivers: readonly string[]
   /** Addresses that people can look at. */
   readonly urls: readonly string[]
-  /** Collects a last time, hands everything on and frees it, within about `deadlineMs`. False when something failed. */
-  stop(deadlineMs: number): Promise<boolean>
+  /**
+   * Collects a last time, hands everything on and frees it, within about `deadlineMs`. False when something failed.
+   * `forReload`: another service follows on the same host, and receivers may leave it what should go on.
+   */
+  stop(deadlineMs: number, forReload?: boolean): Promise<boolean>
 }
 
 /** Throws, with everything stopped again, when an exporter or a processor cannot start or no receiver can. */
@@ -93,11 +96,11 @@ async function start(
   return {
     receivers: collections.map(({ id }) => id),
     urls: Array.from(exporters.values()).flatMap((exporter) => exporter.url?.() ?? []),
-    async stop(deadlineMs) {
+    async stop(deadlineMs, forReload) {
       const endMs = performance.now() + deadlineMs
       stopClock()
       await collectLast(collections, Math.min(2_000, deadlineMs / 4))
-      return stops.run(endMs - performance.now())
+      return stops.run(endMs - performance.now(), forReload)
     },
   }
 }

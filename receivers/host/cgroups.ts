@@ -20,8 +20,8 @@ export type CgroupTree = {
   born(birth: Birth): void
   /** One that was removed, as the kernel told us. */
   died(id: number, endedMs: number): void
-  /** Called when a cgroup was added or ended, and for each that there is now. */
-  onChange(listener: (cgroup: Cgroup) => void): void
+  /** Called when a cgroup was added or ended, and for each that there is now. Returns what ends that. */
+  onChange(listener: (cgroup: Cgroup) => void): () => void
   onMembers(listener: MembersListener): () => void
   /** Applies what the watches have said, looks where they cannot, and forgets what ended long ago. */
   refresh(): Promise<void>
@@ -215,6 +215,7 @@ export function watchCgroups({ root, rememberMs, bootMs, log }: Options): Cgroup
     onChange(listener) {
       changeListeners.add(listener)
       for (const { cgroup } of living.values()) listener(cgroup)
+      return () => changeListeners.delete(listener)
     },
     onMembers(listener) {
       memberListeners.add(listener)

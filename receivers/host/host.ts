@@ -1,6 +1,7 @@
 // One knowledge of the machine, shared by all receivers and processors: who lives on it, and under which identity.
 // Everything here is kept up to date by watching; asking costs a map lookup.
 
+import type { Kept } from './kept.ts'
 import type { Namespaces } from './namespaces.ts'
 import type { Peers } from './peers.ts'
 import type { RuntimeLogs } from './runtime_logs.ts'
@@ -86,6 +87,8 @@ export interface Host {
   readonly node: Node
   /** Who talks to whom, noted by receivers that see connections. */
   readonly peers: Peers
+  /** For a receiver that stops because the configuration is read again. Absent where nothing lives on. */
+  readonly kept?: Kept
   /** Living cgroups. */
   cgroups(): Iterable<Cgroup>
   /** By id, living or ended not long ago. */

@@ -10,6 +10,7 @@ import { createContainers } from './containers.ts'
 import { dockerSource } from './docker.ts'
 import type { Host } from './host.ts'
 import { bootMs, readIdentity } from './identity.ts'
+import { createKept } from './kept.ts'
 import { inTree, isPartOfTree, namespaceBase, readLayout } from './layout.ts'
 import { watchNamespaces } from './namespaces.ts'
 import { createPeers } from './peers.ts'
@@ -43,6 +44,7 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
   const bornMs = bootMs(proc)
   const texts = createTexts()
   const peers = createPeers()
+  const kept = createKept()
   const tree = watchCgroups({ root: layout.root, rememberMs: settings.remember, bootMs: bornMs, log })
   const docker = dockerSource({
     endpoint: dockerEndpoint(settings, rootPath),
@@ -71,6 +73,7 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
     layout,
     node: { kind: 'node', bornMs, endedMs: undefined },
     peers,
+    kept,
     cgroups: () => tree.living(),
     cgroup: (id) => tree.byId(id),
     cgroupAt: (path) => tree.byPath(path),
@@ -93,15 +96,14 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
     proc,
     logs: {
       follow(listener) {
-        let isOver = false
         const stopDocker = docker.followLogs((log) => listener({ ...log, path: log.path && rootPath + log.path }))
-        tree.onChange((cgroup) => {
-          const placed = isOver || cgroup.endedMs !== undefined ? undefined : placeOf(cgroup.path)
+        const stopTree = tree.onChange((cgroup) => {
+          const placed = cgroup.endedMs !== undefined ? undefined : placeOf(cgroup.path)
           const log = placed?.top === cgroup.path ? bundles.logOf(placed) : undefined
           if (log) listener(log)
         })
         return () => {
-          isOver = true
+          stopTree()
           stopDocker()
         }
       },
@@ -134,6 +136,7 @@ export async function startHost({ log, settings }: HostOptions): Promise<Host> {
       unreadable_namespaces: namespaces.refused,
     }),
     async stop() {
+      kept.closeAll()
       births?.stop()
       namespaces.stop()
       tree.stop()

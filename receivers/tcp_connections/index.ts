@@ -3,20 +3,13 @@ import { existsSync } from 'node:fs'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import * as z from 'zod/mini'
 import { hasCapability } from '../capabilities.ts'
-import { watchAddresses } from '../host/addresses.ts'
-import { openNat } from '../host/nat.ts'
-import { defineReceiver, type Logger } from '../receiver.ts'
+import { defineReceiver } from '../receiver.ts'
 import { duration } from '../schema.ts'
-import { createResolver } from './answers.ts'
-import { openCounted } from './counted.ts'
-import { openDiag } from './diag.ts'
-import { createFilter, parseNetwork, portRange } from './filter.ts'
-import { createFlows } from './flows.ts'
-import { createListens, reachable } from './listens.ts'
+import { type Core, MOST_DESTINATIONS, openCore } from './core.ts'
+import { parseNetwork, portRange } from './filter.ts'
 import { metrics } from './metrics.ts'
-import { notePeer, notePeers } from './peers.ts'
+import { notePeers } from './peers.ts'
 import { report } from './report.ts'
-import type { Source } from './source.ts'
 import { startTelemetry } from './telemetry.ts'
 
 const network = () =>
@@ -33,9 +26,6 @@ const ports = () =>
     }),
   )
 
-/** Of all control groups together, as the kernel's table has room (MOST_APART of bpf/tcp_totals.h). */
-const MOST_DESTINATIONS = 12_288
-
 const mayUseBpf = () => existsSync('/sys/kernel/btf/vmlinux') && hasCapability('BPF') && hasCapability('PERFMON')
 
 export default defineReceiver({
@@ -49,6 +39,11 @@ export default defineReceiver({
     max_destinations: z._default(z.int().check(z.minimum(1), z.maximum(MOST_DESTINATIONS)), 2000),
     /** How long a destination is reported after nothing happened there any more. */
     forget_after: z._default(duration(), 600_000),
+    /**
+     * Whether connections that were open before the agent count as connected, as the peer does it, with all their bytes.
+     * `false`: they are active, and what they do from then on counts, so that a new start of the agent adds nothing twice.
+     */
+    history: z._default(z.boolean(), true),
     /** Whether round trips and handshakes are told as histograms, which is 18 series per destination. */
     histograms: z._default(z.boolean(), true),
     /** Networks whose addresses share one destination, which is the network's name. */
@@ -72,25 +67,9 @@ export default defineReceiver({
   ],
 
   start(settings, { host, log, meter, id }) {
-    const { source: wanted, max_destinations: maxPerCgroup, forget_after: forgetAfterMs } = settings
-    const hostNetns = host.namespaces.initial
-    const flows = createFlows({
-      maxPerCgroup,
-      forgetAfterMs,
-      filter: createFilter(settings),
-      hostNetns,
-      onNew: (flow) => notePeer(flow, host.peers),
-    })
-    const nat = openNat(host.namespaces, log)
-    const resolver = createResolver(nat, host.namespaces)
-    const lister = openDiag({ host, nat, log, bytes: false })
-    // What is folded here is one destination only here, so the kernel may have more.
-    const folds = settings.fold_public || settings.fold_networks.length > 0 || settings.fold_ports !== ''
-    const maxDestinations = folds ? MOST_DESTINATIONS : maxPerCgroup
-    const counted = () => openCounted({ host, flows, forgetAfterMs, maxDestinations, resolver, lister })
-    const source = openSource(wanted, { bpf: counted, sock_diag: () => openDiag({ host, nat, log }) }, log)
-    const addresses = watchAddresses(host.namespaces)
-    const listens = createListens(host, hostNetns, (netns, family) => reachable(addresses, netns, family))
+    const core = host.kept?.take<Core>(id, settings) ?? openCore(settings, host, log)
+    const { flows, source, listens } = core
+    core.log.to(log)
     const stopProviding = host.peers.provide()
     const stopTelemetry = startTelemetry(meter, id, () => source.figures())
 
@@ -110,36 +89,14 @@ export default defineReceiver({
         }
         flows.forget(performance.now())
       },
-      async stop() {
+      async stop(forReload) {
         stopProviding()
         stopTelemetry()
-        source.close()
-        nat.stop()
-        addresses.close()
+        if (forReload && host.kept !== undefined) return host.kept.leave(id, settings, core)
+        core.close()
         // What was closed is freed in the next turn of the loop.
         await nextTurn()
       },
     }
   },
 })
-
-type Sources = { bpf(): Source; sock_diag(): Source }
-
-function openSource(wanted: 'auto' | keyof Sources, open: Sources, log: Logger): Source {
-  if (wanted === 'sock_diag') return open.sock_diag()
-  try {
-    const source = open.bpf()
-    log.info('connections are counted in the kernel by BPF')
-    return source
-  } catch (error) {
-    if (wanted === 'bpf') throw error
-    const reason = error instanceof Error ? error.message : String(error)
-    log.warn(
-      'connections are listed by sock_diag, because BPF does not work here: connects and failures are not counted',
-      {
-        reason,
-      },
-    )
-    return open.sock_diag()
-  }
-}
