@@ -11,7 +11,7 @@ struct counters {
 	__u64 folded;
 	/* Records that did not fit into the ring: counted, but nobody can tell who answered. */
 	__u64 ring_full;
-	/* Times that not even the folded key could be made, so the number is lost. */
+	/* Times that not even the folded key could be made, or whose reset it was could not be told, so the number is lost. */
 	__u64 lost;
 	/* Sockets whose direction was not clear at first sight. They are looked at again. */
 	__u64 unclear;

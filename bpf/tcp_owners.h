@@ -4,7 +4,7 @@
 
 #include "tcp_reading.h"
 
-/* Control groups that belong to no container. User space writes it: of their sockets whoever holds them is asked. */
+/* Control groups of no container, or that have ended. User space writes it: of their sockets whoever holds them is asked. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
@@ -17,7 +17,7 @@ struct listener {
 	__u32 port;
 };
 
-/* Listening sockets in the hands of another control group than made them (socket activation). User space writes it. */
+/* Listening sockets in the hands of another control group than made them. User space writes it. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 1024);
@@ -41,6 +41,12 @@ static __always_inline __u64 cgroup_of_current(void)
 	return BPF_CORE_READ(state, cgroup, kn, id);
 }
 
+/* Whether the control group that a socket was born in has nothing to do with it: it is of whoever holds it. */
+static __always_inline bool is_nobodys(const struct sock *sk, __u64 born, const bool btf)
+{
+	return bpf_map_lookup_elem(&nobody, &born) || is_born_in_ended(sk, btf);
+}
+
 /* A socket keeps the control group that it was born in, which may have made it for another: systemd, a runtime. */
 static __always_inline __u64 dialling_cgroup(const struct sock *sk, const bool btf)
 {
@@ -50,14 +56,14 @@ static __always_inline __u64 dialling_cgroup(const struct sock *sk, const bool b
 	__u64 born = cgroup_of_socket(sk, btf);
 	__u64 current = bpf_get_current_cgroup_id();
 
-	return born != current && bpf_map_lookup_elem(&nobody, &born) ? current : born;
+	return born != current && is_nobodys(sk, born, btf) ? current : born;
 }
 
 static __always_inline __u64 accepting_cgroup(const struct sock *sk, const struct tcp_sock *tp, const bool btf)
 {
 	__u64 born = cgroup_of_socket(sk, btf);
 
-	if (!bpf_map_lookup_elem(&nobody, &born))
+	if (!is_nobodys(sk, born, btf))
 		return born;
 
 	struct listener listener = {

@@ -39,13 +39,49 @@ static __always_inline struct entry *make_entry(__u64 id, const struct entry *fr
 	return 0;
 }
 
-/* User space counts up before each, from 1. */
-static __always_inline __u32 number_of_pass(void)
+/*
+ * An open connection of a control group that has ended is of whoever holds it, from here on. It may end on another CPU
+ * meanwhile: it is subtracted by whoever finds it ACTIVE and not yet ENDED.
+ */
+static __always_inline void hand_over(struct entry *entry, const struct sock *sk, const struct tcp_sock *tp,
+				      __u64 holder, const bool btf)
 {
-	const __u32 zero = 0;
-	__u32 *number = bpf_map_lookup_elem(&pass, &zero);
+	__u32 flags;
+	struct totals *to = 0;
 
-	return number ? *number : 0;
+	if (bpf_map_lookup_elem(&nobody, &holder))
+		return;
+	flags = __sync_fetch_and_and(&entry->flags, ~ACTIVE);
+	if (flags & ENDED)
+		return;
+	if (entry->route != TOLD) {
+		struct numbers now = numbers_of(sk, tp, btf);
+
+		to = totals_of_entry(entry);
+		if (to) {
+			settle(entry, &now, to, false, true);
+			__sync_fetch_and_add(&to->active, flags & ACTIVE ? -1 : 0);
+		}
+		entry->route = entry->route == FOLDED ? COUNTED : entry->route;
+	}
+	entry->key.cgroup = holder;
+	if (!(flags & ACTIVE))
+		return;
+	if (entry->route != TOLD)
+		to = totals_of_entry(entry);
+	if (to)
+		__sync_fetch_and_add(&to->active, 1);
+	flags = __sync_fetch_and_or(&entry->flags, ACTIVE);
+	if (!(flags & ENDED)) {
+		/* close() may have found it not active. */
+		if (GET(sk, sk_shutdown) != SHUTDOWN_MASK)
+			return;
+		flags = __sync_fetch_and_and(&entry->flags, ~ACTIVE);
+		if (flags & ENDED || !(flags & ACTIVE))
+			return;
+	}
+	if (to)
+		__sync_fetch_and_add(&to->active, -1);
 }
 
 /* One that a process holds. */
@@ -63,7 +99,7 @@ static __always_inline int look_at(struct seq_file *seq, struct task_struct *tas
 		listens(seq, task, sk, tp, holder, btf);
 	before = bpf_map_lookup_elem(&sockets, &id);
 	entry = unless_free(before);
-	if (!entry && state == TCP_CLOSE && GET(sk, __sk_common.skc_dport) && number_of_pass() == 2) {
+	if (!entry && state == TCP_CLOSE && GET(sk, __sk_common.skc_dport) && is_first_pass()) {
 		/* It ended before we came, and will be freed one day. */
 		struct entry ended = {
 			.key.port = bpf_ntohs(GET(sk, __sk_common.skc_dport)),
@@ -90,10 +126,17 @@ static __always_inline int look_at(struct seq_file *seq, struct task_struct *tas
 			return 0;
 		}
 		describe(&fresh, sk, tp, incoming, btf);
-		if (canonical_tree != V2_TREE || bpf_map_lookup_elem(&nobody, &fresh.key.cgroup))
+		if (canonical_tree != V2_TREE || is_nobodys(sk, fresh.key.cgroup, btf))
 			fresh.key.cgroup = holder;
 		if (GET(sk, sk_shutdown) == SHUTDOWN_MASK)
 			fresh.flags &= ~ACTIVE;
+		if (!history && is_first_pass()) {
+			struct numbers now = numbers_of(sk, tp, btf);
+
+			fresh.sent = now.sent;
+			fresh.received = now.received;
+			fresh.retransmits = now.retransmits;
+		}
 		entry = make_entry(id, &fresh, before);
 		if (!entry)
 			return 0;
@@ -103,6 +146,8 @@ static __always_inline int look_at(struct seq_file *seq, struct task_struct *tas
 		if (!entry)
 			return 0;
 	}
+	if (entry->key.cgroup != holder && bpf_map_lookup_elem(&nobody, &entry->key.cgroup))
+		hand_over(entry, sk, tp, holder, btf);
 	if (entry->route == TOLD) {
 		struct record record;
 

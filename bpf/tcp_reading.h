@@ -75,6 +75,24 @@ static __always_inline __u64 cgroup_of_socket(const struct sock *sk, const bool 
 	return BPF_CORE_READ((const struct cgroup *)(value & ~3ULL), kn, id);
 }
 
+/* include/linux/cgroup-defs.h. Taken away as the group is removed (cgroup_destroy_locked in kernel/cgroup/cgroup.c). */
+#define CSS_ONLINE 2
+
+/* Whether the control group that a socket was born in is no more: it was handed on, or its holder was moved. */
+static __always_inline bool is_born_in_ended(const struct sock *sk, const bool btf)
+{
+	if (HAS(struct sock, sk_cgrp_data.cgroup)) {
+		if (btf)
+			return !(sk->sk_cgrp_data.cgroup->self.flags & CSS_ONLINE);
+		return !(BPF_CORE_READ(sk, sk_cgrp_data.cgroup, self.flags) & CSS_ONLINE);
+	}
+
+	const struct sock_cgroup_data___val *data = (const void *)&sk->sk_cgrp_data;
+	__u64 value = BPF_CORE_READ(data, val);
+
+	return value & 1 || !(BPF_CORE_READ((const struct cgroup *)(value & ~3ULL), self.flags) & CSS_ONLINE);
+}
+
 static __always_inline bool is_tcp(const struct sock *sk, const bool btf)
 {
 	return GET(sk, sk_protocol) == IPPROTO_TCP;

@@ -21,7 +21,7 @@ struct {
 	__type(value, __u64);
 } direct SEC(".maps");
 
-enum event { OPENED = 1, FAILED, CLOSED, LIVES, LISTENS, END_LOST, LEFT };
+enum event { OPENED = 1, FAILED, CLOSED, LIVES, LISTENS, END_LOST, LEFT, RESET_LATE };
 
 /* One connection. receivers/tcp_connections/records.ts reads this. All numbers are since the socket began. */
 struct record {
@@ -106,6 +106,25 @@ static __always_inline bool tell(const struct sock *sk, const struct tcp_sock *t
 	/* Wakes the reader for the first record since it was there, and that is ten times a second. */
 	bpf_ringbuf_submit(record, 0);
 	return true;
+}
+
+/*
+ * We refused what came after the end: of the socket only its addresses are left (struct inet_timewait_sock). User space
+ * knows whose they are.
+ */
+static __always_inline void tell_late_reset(const struct sock *sk, const bool btf)
+{
+	struct record record = {
+		.local = local_of(sk, btf),
+		.remote = remote_of(sk, btf),
+		.netns = netns_of(sk, btf),
+		.local_port = GET(sk, __sk_common.skc_num),
+		.remote_port = bpf_ntohs(GET(sk, __sk_common.skc_dport)),
+		.event = RESET_LATE,
+	};
+
+	if (bpf_ringbuf_output(&records, &record, sizeof(record), 0))
+		COUNT(ring_full);
 }
 
 /* Of a connection that was told, and whose end nobody saw: what is known of it. */

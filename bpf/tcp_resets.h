@@ -18,17 +18,24 @@ static __always_inline int reset_sent(const struct sock *sk, const bool btf)
 	if (!sk)
 		return 0;
 	state = GET(sk, __sk_common.skc_state);
+	if (state == TCP_TIME_WAIT) {
+		tell_late_reset(sk, btf);
+		return 0;
+	}
 	if ((!is_open(state) && state != TCP_CLOSE) || !is_tcp(sk, btf))
 		return 0;
 	tp = tcp_of(sk, btf);
 	if (!tp)
 		return 0;
 	sk = sock_of(tp);
-	entry = unless_free(bpf_map_lookup_elem(&sockets, &id));
+	/* One that nobody holds any more is freed first and refuses what came then: its entry is still there. */
+	entry = bpf_map_lookup_elem(&sockets, &id);
 	if (!entry || !is_of(entry, sk, tp, btf)) {
 		incoming = is_incoming(tp, state == TCP_CLOSE ? TCP_ESTABLISHED : state, btf);
-		if (incoming < 0)
+		if (incoming < 0) {
+			COUNT(lost);
 			return 0;
+		}
 		describe(&fresh, sk, tp, incoming, btf);
 		if (!is_direct(&fresh.key))
 			fresh.key.kind = UNRESOLVED;

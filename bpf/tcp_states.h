@@ -13,7 +13,7 @@
 #include "tcp_records.h"
 #include "tcp_sockets.h"
 
-/* An entry begins to count. */
+/* An entry begins to count. It is announced unless a pass has found it. */
 static __always_inline void open_entry(const struct sock *sk, const struct tcp_sock *tp, struct entry *entry,
 				       bool announce, const bool btf)
 {
@@ -30,7 +30,8 @@ static __always_inline void open_entry(const struct sock *sk, const struct tcp_s
 	to = totals_of_entry(entry);
 	if (!to)
 		return;
-	add_connect(to, entry);
+	if (announce || history || !is_first_pass())
+		add_connect(to, entry);
 	if (entry->flags & ACTIVE)
 		__sync_fetch_and_add(&to->active, 1);
 }

@@ -7,6 +7,8 @@
 
 /* 1: tell connections to destinations of unknown class one by one. 0: nobody listens, count all here. */
 const volatile __u8 resolve = 1;
+/* 1: what the first pass finds counts as connected, with all its bytes. 0: from then on only. */
+const volatile __u8 history = 1;
 /* Destinations, and listening addresses, that one control group may have before the rest is folded into one. */
 const volatile __u32 max_destinations = 2000;
 
@@ -61,7 +63,10 @@ struct {
 	__type(value, struct totals);
 } totals SEC(".maps");
 
-/* Keys of each control group in `totals`; those of all under 0. What is folded is not among them. */
+/* Where the quota of all control groups together is. A socket may know none, which is 0. */
+#define ALL_GROUPS (1ULL << 63)
+
+/* Keys of each control group in `totals`. What is folded is not among them. */
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 4096);
@@ -79,6 +84,20 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } pass SEC(".maps");
+
+/* User space counts up before each, from 1. */
+static __always_inline __u32 number_of_pass(void)
+{
+	const __u32 zero = 0;
+	__u32 *number = bpf_map_lookup_elem(&pass, &zero);
+
+	return number ? *number : 0;
+}
+
+static __always_inline bool is_first_pass(void)
+{
+	return number_of_pass() == 2;
+}
 
 static __always_inline void key_of(struct key *key, const struct sock *sk, const struct tcp_sock *tp, __u64 cgroup,
 				   bool incoming, const bool btf)
@@ -113,7 +132,7 @@ static __always_inline __u32 *quota_of(__u64 cgroup)
 static __always_inline bool may_grow(__u64 cgroup)
 {
 	__u32 *used = quota_of(cgroup);
-	__u32 *all = quota_of(0);
+	__u32 *all = quota_of(ALL_GROUPS);
 
 	if (!used || !all || *used >= max_destinations || *all >= MOST_APART)
 		return false;

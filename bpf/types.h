@@ -47,13 +47,17 @@ struct cgroup_root {
 	int hierarchy_id;
 };
 
-struct cgroup {
-	struct kernfs_node *kn;
-	struct cgroup_root *root;
-};
+struct cgroup;
 
 struct cgroup_subsys_state {
 	struct cgroup *cgroup;
+	unsigned int flags;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+	struct cgroup_root *root;
 };
 
 enum cgroup_subsys_id {

@@ -14,6 +14,8 @@ export type Resolver = {
     isAsked: (connection: Connection) => boolean,
     counting: Counting,
   ): Answer[]
+  /** Who answered one that has ended, if its destination is one that is translated; undefined where nobody knows. */
+  answered(connection: Connection): Answer['actual']
   /** Takes in what was heard of new translations, and doubts what was learnt long ago. */
   follow(counting: Counting): void
   /** Calls `follow` when there are new translations. */
@@ -103,18 +105,15 @@ export function createResolver(nat: Nat, namespaces: Pick<Namespaces, 'has' | 's
     answers(connections, isAsked, counting) {
       const asked = connections.filter(isAsked)
       for (const { netns, pid } of asked) if (!namespaces.has(netns)) namespaces.seen(netns, pid)
-      const resolutions = nat.resolve(
-        asked.map((connection) => ({
-          netns: connection.netns,
-          source: connection.local,
-          sourcePort: connection.localPort,
-          destination: connection.remote,
-          destinationPort: connection.remotePort,
-          ...(connection.dialledNs > 0 && { dialledNs: connection.dialledNs }),
-        })),
-      )
+      const resolutions = nat.resolve(asked.map(question))
       const found = new Map(asked.map((connection, i) => [connection, answer(connection, resolutions[i], counting)]))
       return connections.map((connection) => found.get(connection) ?? UNKNOWN)
+    },
+    answered(connection) {
+      if (!translatedMs.has(`${addressText(connection.remote)} ${connection.remotePort}`)) return undefined
+      const [resolution] = nat.resolve([question(connection)])
+      if (resolution?.state !== 'translated') return undefined
+      return { address: addressText(resolution.address), port: resolution.port }
     },
     follow(counting) {
       const { translations, lost } = nat.heard()
@@ -133,6 +132,15 @@ export function createResolver(nat: Nat, namespaces: Pick<Namespaces, 'has' | 's
     losses: () => ({ ...losses, translations_not_heard: nat.counts().lostEvents }),
   }
 }
+
+const question = (connection: Connection) => ({
+  netns: connection.netns,
+  source: connection.local,
+  sourcePort: connection.localPort,
+  destination: connection.remote,
+  destinationPort: connection.remotePort,
+  ...(connection.dialledNs > 0 && { dialledNs: connection.dialledNs }),
+})
 
 /** struct destination of bpf/tcp_connections.bpf.c. */
 function destinationOf({ remote, netns, remotePort }: Connection): Buffer {

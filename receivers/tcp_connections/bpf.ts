@@ -9,6 +9,8 @@ import type { CgroupLayout } from '../host/host.ts'
 
 /** Conntrack forgets what was reset after 10 s; asked within 100 ms none of 40 000 was missed. */
 export const PAUSE_MS = 100
+/** In place of a control group, as bpf/tcp_totals.h has it. */
+export const ALL_GROUPS = 2 ** 63
 const ONLY_KEY = new Uint8Array(4)
 const AT_A_TIME = 1 << 20
 /** Three seconds of 45 000 connections each. */
@@ -52,7 +54,7 @@ export type Counting = {
   setNobody(cgroup: number, isNobody: boolean): boolean
   /** Who holds the listening sockets of a port that somebody else made; 0: nobody else any more. */
   setHolder(netns: number, port: number, cgroup: number): boolean
-  /** How many keys a control group has now, and all together under 0; 0 keys: it is gone. */
+  /** How many keys a control group has now, and all together under ALL_GROUPS; 0 keys: it is gone. */
   setQuota(cgroup: number, used: number): void
   losses(): Losses
   memoryBytes(): number
@@ -64,6 +66,8 @@ export type CountingOptions = {
   /** Whether connections to destinations of unknown class are told one by one. */
   readonly resolve: boolean
   readonly maxDestinations: number
+  /** Whether what was open before counts, with all its bytes. */
+  readonly history: boolean
   /** Other sizes of the maps, by name. */
   readonly mapEntries?: Readonly<Record<string, number>>
 }
@@ -71,7 +75,7 @@ export type CountingOptions = {
 type Programs = Loaded<'states' | 'freed' | 'sent' | 'pass' | 'sockets'>
 
 /** Counting begins at once. Throws with a remedy when this kernel takes no program that sees connections. */
-export function openCounting({ layout, resolve, maxDestinations, mapEntries }: CountingOptions): Counting {
+export function openCounting({ layout, resolve, maxDestinations, history, mapEntries }: CountingOptions): Counting {
   const { object, programs, refused }: Programs = loadWhatWorks(readFileSync(bpfPath('tcp_connections')), {
     groups: {
       states: ['on_state_btf', 'on_state_alone', 'on_state_raw', 'on_state_tp'],
@@ -81,7 +85,12 @@ export function openCounting({ layout, resolve, maxDestinations, mapEntries }: C
       sockets: ['pass_over_sockets'],
     },
     over: { pass_over_sockets: 'sockets' },
-    constants: { canonical_tree: canonicalTree(layout), resolve: resolve ? 1 : 0, max_destinations: maxDestinations },
+    constants: {
+      canonical_tree: canonicalTree(layout),
+      resolve: resolve ? 1 : 0,
+      max_destinations: maxDestinations,
+      history: history ? 1 : 0,
+    },
     ...(mapEntries !== undefined && { mapEntries }),
   })
   const { states, freed, pass: iterator, sockets, sent } = programs

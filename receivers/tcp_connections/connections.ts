@@ -23,7 +23,7 @@ import {
 export type Answer = { readonly actual: { readonly address: string; readonly port: number } | undefined }
 
 type Known = {
-  readonly flow: TcpFlow | undefined
+  flow: TcpFlow | undefined
   readonly localPort: number
   readonly dialledNs: number
   sentBytes: number
@@ -39,8 +39,8 @@ export type Connections = {
   told(connections: readonly Connection[], answers: readonly Answer[]): void
   /** From here on what lives is of a new pass. */
   beginPass(): void
-  /** One that the pass found alive, and whose end was not told while it ran. */
-  lives(connection: Connection, answer: Answer): void
+  /** One that the pass found alive, and whose end was not told while it ran. `isCounted`: as connected, with its bytes. */
+  lives(connection: Connection, answer: Answer, isCounted?: boolean): void
   /** Whether this pass has brought it: there may be several descriptors of one socket. */
   isSeen(socket: string): boolean
   isKnown(socket: string): boolean
@@ -53,6 +53,8 @@ export type Connections = {
   /** Connections that were too many at once, and are taken for ended. */
   readonly forgotten: number
 }
+
+const NOTHING = { sentBytes: 0, receivedBytes: 0, retransmits: 0 }
 
 /** For a control group to become known. */
 const WAIT_MS = 60_000
@@ -87,9 +89,9 @@ export function createConnections(host: Pick<Host, 'cgroup'>, flows: Flows): Con
     return flows.of({ cgroup, netns: told.netns, incoming: false, address, port: told.remotePort, actual })
   }
 
-  function open(told: Connection, answer: Answer): Known {
+  function open(told: Connection, answer: Answer, isCounted = true): Known {
     const flow = flowOf(told, answer)
-    if (flow !== undefined) {
+    if (flow !== undefined && isCounted) {
       add(flow, CONNECTS, 1)
       if (told.connectUs !== undefined) {
         add(flow, TIMED_CONNECTS, 1)
@@ -97,8 +99,9 @@ export function createConnections(host: Pick<Host, 'cgroup'>, flows: Flows): Con
         add(flow, CONNECT_TIMES + bucketOf(told.connectUs), 1)
       }
     }
-    const { localPort, dialledNs, active } = told
-    return { flow, localPort, dialledNs, sentBytes: 0, receivedBytes: 0, retransmits: 0, active, pass }
+    const { localPort, dialledNs, active, sentBytes, receivedBytes, retransmits } = told
+    const before = isCounted ? NOTHING : { sentBytes, receivedBytes, retransmits }
+    return { flow, localPort, dialledNs, ...before, active, pass }
   }
 
   function settle(connection: Known, told: Connection, isEnd: boolean): void {
@@ -177,16 +180,18 @@ export function createConnections(host: Pick<Host, 'cgroup'>, flows: Flows): Con
     beginPass() {
       pass++
     },
-    lives(told, answer) {
+    lives(told, answer, isCounted) {
       let connection = known.get(told.socket)
       if (connection === undefined) {
         // One whose control group is not known yet is seen again by the next pass.
         if (host.cgroup(told.cgroup) === undefined) return
-        connection = know(told.socket, open(told, answer))
+        connection = know(told.socket, open(told, answer, isCounted))
       }
       // The socket's memory may have become another connection's meanwhile.
       if (connection.localPort !== told.localPort || connection.dialledNs !== told.dialledNs) return
       connection.pass = pass
+      const holder = connection.flow?.cgroup.id === told.cgroup ? undefined : host.cgroup(told.cgroup)
+      if (holder && connection.flow) connection.flow = flows.handedTo(holder, connection.flow)
       settle(connection, told, false)
     },
     isSeen: (socket) => known.get(socket)?.pass === pass,

@@ -6,6 +6,7 @@ import { createConnections, UNKNOWN } from './connections.ts'
 import type { Flows } from './flows.ts'
 import { createHolders } from './holders.ts'
 import { createKernelSums } from './kernel_sums.ts'
+import { createLateResets } from './late_resets.ts'
 import type { Listening } from './listens.ts'
 import { type Connection, decodePass, decodeRing, RECORD_SIZE } from './records.ts'
 import type { Source } from './source.ts'
@@ -31,6 +32,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
   const connections = createConnections(host, flows)
   const sums = createKernelSums({ counting, flows, host, forgetAfterMs })
   const holders = createHolders(host, counting)
+  const lateResets = createLateResets(flows)
   let damaged = 0
   let ringFull = 0
   let doubtfulPasses = 0
@@ -49,8 +51,10 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
     const bytes = counting.drain()
     const closed = new Set<string>()
     resolver?.follow(counting)
-    const told = [...decodeRing(bytes)]
-    damaged += bytes.length / (4 + RECORD_SIZE) - told.length
+    const all = [...decodeRing(bytes)]
+    damaged += bytes.length / (4 + RECORD_SIZE) - all.length
+    const told = all.filter(({ event }) => event !== 'reset_late')
+    for (const one of all) if (one.event === 'reset_late') lateResets.told(one, resolver?.answered(one))
     // What is known already, or will be in a moment, keeps its answer.
     const opened = new Set(told.filter(({ event }) => event === 'opened').map(({ socket }) => socket))
     const isAsked = ({ event, socket }: Connection) =>
@@ -63,7 +67,9 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
     return closed
   }
 
-  function pass(): Listening[] {
+  /** `isCounted`: what is open counts as connected, with its bytes. */
+  function pass(isCounted = true): Listening[] {
+    holders.ended(flows)
     const bytes = counting.pass()
     const closed = drain()
     const listeners: Connection[] = []
@@ -80,7 +86,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
     for (let at = 0; at < unknown.length; at += ASKED_AT_ONCE) {
       const some = unknown.slice(at, at + ASKED_AT_ONCE)
       const answers = resolver?.answers(some, () => true, counting) ?? []
-      for (const [i, one] of some.entries()) connections.lives(one, answers[i] ?? UNKNOWN)
+      for (const [i, one] of some.entries()) connections.lives(one, answers[i] ?? UNKNOWN, isCounted)
     }
     const lost = counting.losses().ring_full
     // What ended untold is missing in the passes that follow.
@@ -99,7 +105,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
       counting.follow(drain)
       resolver.onHeard(() => void (isClosed || resolver.follow(counting)))
     }
-    pass()
+    pass(rest.history)
   } catch (error) {
     close()
     throw error
@@ -113,6 +119,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
         pass()
         const listens = await lister.collect(flows)
         sums.carryOver(nowMs)
+        lateResets.settle()
         return listens
       }
       const listens = pass()
@@ -122,6 +129,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
       }
       sums.carryOver(nowMs)
       connections.addActive()
+      lateResets.settle()
       return listens
     },
     figures: () => ({
@@ -131,6 +139,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
         damaged_records: damaged,
         unknown_cgroup: sums.unattributed + connections.unattributed,
         end_not_told: connections.forgotten,
+        late_reset_of_unknown: lateResets.unattributed,
         ...resolver?.losses(),
       },
       entries: {

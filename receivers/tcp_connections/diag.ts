@@ -34,9 +34,11 @@ type Options = {
   readonly log: Logger
   /** False: only what is open and who listens, because somebody else counts bytes. */
   readonly bytes?: boolean
+  /** Whether bytes from before the first look count. */
+  readonly history?: boolean
 }
 
-export function openDiag({ host, nat, log, bytes: countsBytes = true }: Options): Source {
+export function openDiag({ host, nat, log, bytes: countsBytes = true, history = true }: Options): Source {
   /** By cookie, which no other socket ever has. */
   const known = new Map<number, Known>()
   const losses = { no_room_for_socket: 0, namespace_not_readable: 0, socket_without_cgroup: 0 }
@@ -83,7 +85,7 @@ export function openDiag({ host, nat, log, bytes: countsBytes = true }: Options)
     if (before === undefined) {
       const flow = flowOf(socket, netns, incoming, flows, resolution)
       if (flow === undefined) return
-      before = { flow, sentBytes: 0, receivedBytes: 0, retransmits: 0, look }
+      before = { flow, ...(look === 1 && !history ? numbersOf(socket) : NOTHING), look }
       if (known.size < MOST) known.set(socket.cookie, before)
       else losses.no_room_for_socket++
     }
@@ -149,6 +151,14 @@ export function openDiag({ host, nat, log, bytes: countsBytes = true }: Options)
     close() {},
   }
 }
+
+const NOTHING = { sentBytes: 0, receivedBytes: 0, retransmits: 0 }
+
+const numbersOf = ({ info }: DiagSocket) => ({
+  sentBytes: info?.sentBytes ?? 0,
+  receivedBytes: info?.receivedBytes ?? 0,
+  retransmits: info?.retransmits ?? 0,
+})
 
 function settle(before: Known, { info }: DiagSocket): void {
   if (info === undefined) return

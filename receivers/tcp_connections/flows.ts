@@ -26,6 +26,9 @@ export type TcpFlow = Flow & {
   lastMs: number
 }
 
+/** What tells one from another. */
+type Place = Pick<TcpFlow, 'cgroup' | 'incoming' | 'netns' | 'actualDestination' | 'actualAddress' | 'attributes'>
+
 export type Asked = {
   readonly cgroup: Cgroup
   readonly netns: number
@@ -38,6 +41,10 @@ export type Asked = {
 
 export type Flows = {
   of(asked: Asked): TcpFlow
+  /** The same destination or listening address for another control group, which holds its connections from now on. */
+  handedTo(cgroup: Cgroup, flow: TcpFlow): TcpFlow
+  /** What an address that is dialled is called. */
+  readonly label: Filter
   all(): Iterable<TcpFlow>
   /** Ends those in which nothing has happened for `forgetAfterMs`, and those of ended control groups. */
   forget(nowMs: number): void
@@ -60,16 +67,35 @@ export function createFlows({ maxPerCgroup, forgetAfterMs, filter, hostNetns, on
   const perCgroup = new Map<Cgroup, number>()
   let folded = 0
 
-  function make(key: string, asked: Asked, address: string, actual: string | undefined): TcpFlow {
+  function make(key: string, place: Place): TcpFlow {
+    const { cgroup } = place
     const flow: TcpFlow = {
+      ...place,
       kind: 'flow',
       key,
-      cgroup: asked.cgroup,
       bornMs: Date.now(),
       forgottenMs: undefined,
       get endedMs() {
-        return flow.forgottenMs ?? asked.cgroup.endedMs
+        return flow.forgottenMs ?? cgroup.endedMs
       },
+      sums: new Float64Array(NUMBERS),
+      active: 0,
+      minRttUs: undefined,
+      lastMs: performance.now(),
+    }
+    known.set(key, flow)
+    perCgroup.set(cgroup, (perCgroup.get(cgroup) ?? 0) + 1)
+    onNew?.(flow)
+    return flow
+  }
+
+  function find(asked: Asked, address: string, actual: string | undefined): TcpFlow | undefined {
+    const key = keyOf(asked, address, actual)
+    const flow = known.get(key)
+    if (flow !== undefined) return flow
+    if (address !== OTHER && isFull(asked.cgroup)) return undefined
+    return make(key, {
+      cgroup: asked.cgroup,
       incoming: asked.incoming,
       netns: asked.netns,
       actualDestination: actual,
@@ -79,24 +105,10 @@ export function createFlows({ maxPerCgroup, forgetAfterMs, filter, hostNetns, on
         // 127.0.0.1 is another machine in each namespace.
         ...(isLoopbackText(asked.address) && asked.netns !== hostNetns && { netns: String(asked.netns) }),
       }),
-      sums: new Float64Array(NUMBERS),
-      active: 0,
-      minRttUs: undefined,
-      lastMs: performance.now(),
-    }
-    known.set(key, flow)
-    perCgroup.set(asked.cgroup, (perCgroup.get(asked.cgroup) ?? 0) + 1)
-    onNew?.(flow)
-    return flow
+    })
   }
 
-  function find(asked: Asked, address: string, actual: string | undefined): TcpFlow | undefined {
-    const key = keyOf(asked, address, actual)
-    const flow = known.get(key)
-    if (flow !== undefined) return flow
-    if (address !== OTHER && (perCgroup.get(asked.cgroup) ?? 0) >= maxPerCgroup) return undefined
-    return make(key, asked, address, actual)
-  }
+  const isFull = (cgroup: Cgroup) => (perCgroup.get(cgroup) ?? 0) >= maxPerCgroup
 
   return {
     of(asked) {
@@ -109,6 +121,19 @@ export function createFlows({ maxPerCgroup, forgetAfterMs, filter, hostNetns, on
       folded++
       return find(foldedOf(asked), OTHER, undefined) as TcpFlow
     },
+    handedTo(cgroup, flow) {
+      const { incoming, netns, actualDestination, actualAddress, attributes } = flow
+      const address = labelOf(flow)
+      const key = keyOf({ cgroup, incoming, netns }, address, actualDestination)
+      const its = known.get(key)
+      if (its !== undefined) return its
+      if (address !== OTHER && isFull(cgroup)) {
+        folded++
+        return find(foldedOf({ cgroup, incoming, netns, address, port: 0 }), OTHER, undefined) as TcpFlow
+      }
+      return make(key, { cgroup, incoming, netns, actualDestination, actualAddress, attributes })
+    },
+    label: filter,
     all: () => known.values(),
     forget(nowMs) {
       for (const [key, flow] of known) {
@@ -132,7 +157,14 @@ export function createFlows({ maxPerCgroup, forgetAfterMs, filter, hostNetns, on
   }
 }
 
-const keyOf = ({ cgroup, netns, incoming }: Asked, address: string, actual: string | undefined): string =>
-  `${cgroup.id} ${incoming ? '<' : '>'} ${netns} ${address} ${actual ?? ''}`
+/** As it is told: with the port, or what it was folded into. */
+export const labelOf = ({ attributes, incoming }: TcpFlow): string =>
+  attributes[incoming ? 'listen_addr' : 'destination'] ?? OTHER
+
+const keyOf = (
+  { cgroup, netns, incoming }: Pick<Asked, 'cgroup' | 'netns' | 'incoming'>,
+  address: string,
+  actual: string | undefined,
+): string => `${cgroup.id} ${incoming ? '<' : '>'} ${netns} ${address} ${actual ?? ''}`
 
 const foldedOf = (asked: Asked): Asked => ({ ...asked, netns: 0, address: '', port: 0, actual: undefined })

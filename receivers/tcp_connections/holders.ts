@@ -1,36 +1,48 @@
-// Whose a socket is when the control group that it was born in belongs to no container: systemd opens sockets for the
-// services it starts, and a runtime for containers. Then it is of whoever holds it.
+// Whose a socket is when the control group that it was born in belongs to no container, or has ended: systemd opens
+// sockets for the services it starts, and a server hands its own to the one that follows it. Then it is of whoever
+// holds it.
 import type { Cgroup, Host } from '../host/host.ts'
 import type { Counting } from './bpf.ts'
+import type { Flows } from './flows.ts'
 import type { Connection } from './records.ts'
 
 export type Holders = {
+  /** Before a pass: what is open in flows of control groups that have ended is of its holders from then on. */
+  ended(flows: Flows): void
   /** Listening sockets, as a pass found them. */
   seen(listening: readonly Connection[]): void
 }
 
 export function createHolders(host: Host, counting: Counting): Holders {
+  /** Of no container. */
   const nobodies = new Set<number>()
+  const over = new Set<number>()
   /** `netns port` → the control group that the kernel was told. */
   const holders = new Map<string, number>()
 
   const stateOf = (cgroup: Cgroup | undefined) => cgroup && host.attribution(cgroup).state
 
-  function judge(id: number): boolean {
-    const state = id === ROOT ? 'none' : stateOf(host.cgroup(id))
-    const isNobody = state === 'none'
-    if (isNobody === nobodies.has(id)) return isNobody
-    if (!isNobody) nobodies.delete(id)
+  function judge(id: number): void {
+    if (over.has(id)) return
+    const isNobody = id === ROOT || stateOf(host.cgroup(id)) === 'none'
+    if (isNobody === nobodies.has(id)) return
+    if (!isNobody) drop(id)
     else if (counting.setNobody(id, true)) nobodies.add(id)
-    if (!isNobody) counting.setNobody(id, false)
-    return isNobody
   }
 
   return {
+    ended(flows) {
+      const now = new Set<number>()
+      for (const { cgroup } of flows.all()) if (cgroup.endedMs !== undefined) now.add(cgroup.id)
+      for (const id of now) if (!over.has(id) && counting.setNobody(id, true)) over.add(id)
+      for (const id of over) if (!now.has(id)) drop(id)
+    },
     seen(listening) {
       const now = new Map<string, number>()
       for (const { cgroup, holderCgroup, netns, localPort } of listening) {
-        if (cgroup === holderCgroup || !judge(cgroup)) continue
+        if (cgroup === holderCgroup) continue
+        judge(cgroup)
+        // The kernel asks for it once the maker belongs to nobody, or has ended.
         if (stateOf(host.cgroup(holderCgroup)) === 'container') now.set(`${netns} ${localPort}`, holderCgroup)
       }
       for (const [key, cgroup] of now) if (holders.get(key) !== cgroup && set(key, cgroup)) holders.set(key, cgroup)
@@ -47,6 +59,7 @@ export function createHolders(host: Host, counting: Counting): Holders {
   function drop(id: number): void {
     counting.setNobody(id, false)
     nobodies.delete(id)
+    over.delete(id)
   }
 }
 

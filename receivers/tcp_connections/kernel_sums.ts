@@ -1,6 +1,6 @@
 // Carries over what the kernel has summed into flows, and removes from its map what has been idle for long.
 import type { Host } from '../host/host.ts'
-import type { Counting } from './bpf.ts'
+import { ALL_GROUPS, type Counting } from './bpf.ts'
 import type { Flows, TcpFlow } from './flows.ts'
 import {
   activeOf,
@@ -16,9 +16,6 @@ import {
 
 /** How long the numbers of a control group that the host does not know are kept for it. */
 const KEEP_UNKNOWN_MS = 60_000
-
-/** In place of a control group. */
-const ALL = 0
 
 /** Where an opening was lost, its end is one too many. */
 const openIn = (seen: Seen): number => Math.max(0, activeOf(seen))
@@ -37,7 +34,7 @@ export type KernelSums = {
   carryOver(nowMs: number): void
   /** Keys that the kernel's map holds. */
   readonly size: number
-  /** Keys whose control group nobody ever knew. */
+  /** Keys whose control group nobody ever knew, or that have none. */
   readonly unattributed: number
 }
 
@@ -56,7 +53,7 @@ export function createKernelSums({ counting, flows, host, forgetAfterMs }: Optio
     const known = cells.get(text)
     if (known !== undefined) return known
     const key = decodeKey(bytes)
-    if (key === undefined || key.cgroup === 0) return undefined
+    if (key === undefined) return undefined
     const cell = { bytes: Buffer.from(bytes), key, seen: nothingSeen(), flow: undefined, changedMs: nowMs }
     cells.set(text, cell)
     return cell
@@ -105,7 +102,7 @@ export function createKernelSums({ counting, flows, host, forgetAfterMs }: Optio
     for (const cgroup of changed) counting.setQuota(cgroup, left.get(cgroup) ?? 0)
     if (changed.size > 0)
       counting.setQuota(
-        ALL,
+        ALL_GROUPS,
         Array.from(left.values()).reduce((all, keys) => all + keys, 0),
       )
   }

@@ -51,12 +51,14 @@ export function reachable(addresses: Addresses, netns: number, family: 4 | 6): r
 /** Of sockets and of addresses; a machine has a few hundred. */
 const MOST = 16_384
 
-export function createListens(host: Host, hostNetns: number, addressesOf: AddressesOf): Listens {
+/** `history`: what sockets had thrown away before they were first seen counts. */
+export function createListens(host: Host, hostNetns: number, addressesOf: AddressesOf, history = true): Listens {
   const drops = new Map<string, number>()
   const overflows = new Map<string, Overflow>()
   const proxies = new Map<string, string | undefined>()
   const attributeSets = new Map<string, Attributes>()
   let now: Listening[] = []
+  let isCounted = history
 
   function attributesOf(address: string, port: number, netns: number, proxy = ''): Attributes {
     const isLocal = isLoopbackText(address) && netns !== hostNetns
@@ -93,7 +95,7 @@ export function createListens(host: Host, hostNetns: number, addressesOf: Addres
     if (socket.drops === undefined) return
     const before = drops.get(socket.socket)
     drops.set(socket.socket, socket.drops)
-    const more = socket.drops - (before ?? 0)
+    const more = socket.drops - (before ?? (isCounted ? 0 : socket.drops))
     const cgroup = host.cgroup(socket.holderCgroup)
     if (cgroup === undefined || more < 0) return
     const address = addressText(unmapped(socket.local))
@@ -116,6 +118,7 @@ export function createListens(host: Host, hostNetns: number, addressesOf: Addres
         counted.add(socket.socket)
         count(socket)
       }
+      isCounted = true
       for (const socket of drops.keys()) if (!counted.has(socket)) drops.delete(socket)
       for (const socket of proxies.keys()) if (!counted.has(socket)) proxies.delete(socket)
       for (const [key, { cgroup }] of overflows) if (host.cgroup(cgroup.id) === undefined) overflows.delete(key)

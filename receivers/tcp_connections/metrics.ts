@@ -10,13 +10,14 @@ export const metrics = {
     kind: 'counter',
     unit: '{connection}',
     description:
-      'Connections that were dialled and established; also those that were there before the agent (on Linux 5.8 to 5.11 these only when they end).',
+      'Connections that were dialled and established; also those that were there before the agent, unless `history: false` (on Linux 5.8 to 5.11 these only when they end).',
     attributes: outbound,
   },
   'container.net.tcp.failed_connects': {
     kind: 'counter',
     unit: '{connection}',
-    description: 'Connections that were dialled and never established, for whatever reason.',
+    description:
+      'Connections that were dialled and never established, for whatever reason. Not those that end before a SYN because there is no route (ENETUNREACH at once): the kernel tells nobody of these.',
     attributes: ['destination', 'netns'],
   },
   'container.net.tcp.connect.failures': {
@@ -65,7 +66,8 @@ export const metrics = {
   'container.net.tcp.resets': {
     kind: 'counter',
     unit: '{connection}',
-    description: 'Open connections that were reset, by who did it: direction is sent or received.',
+    description:
+      'Connections that were reset, by who did it: direction is sent or received. Also what came after the end and was refused (once only TIME_WAIT is left, on Linux 6.10 and newer).',
     attributes: [...outbound, ...inbound, 'direction'],
   },
   'container.net.tcp.rtt': {
@@ -93,7 +95,7 @@ export const metrics = {
     kind: 'counter',
     unit: '{connection}',
     description:
-      'Connections that clients established; also those that were there before the agent (on Linux 5.8 to 5.11 these only when they end).',
+      'Connections that clients established; also those that were there before the agent, unless `history: false` (on Linux 5.8 to 5.11 these only when they end).',
     attributes: inbound,
   },
   'container.net.tcp.inbound.active_connections': {

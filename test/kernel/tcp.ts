@@ -25,8 +25,8 @@ export type Point = {
 
 export type Collected = {
   readonly points: readonly Point[]
-  /** Sum of a metric (without `container.net.tcp.`; of a histogram `.count` for how many) over the points that carry these attributes. */
-  sum(metric: string, attributes?: Attributes): number
+  /** Sum of a metric (without `container.net.tcp.`; of a histogram `.count` for how many) over the points that carry these attributes, of one cgroup. */
+  sum(metric: string, attributes?: Attributes, cgroup?: string): number
   /** By who answered. */
   answered(metric: string, destination: string): Record<string, number>
 }
@@ -116,7 +116,10 @@ export async function startReceiver(
       )
     return {
       points,
-      sum: (metric, attributes = {}) => having(metric, attributes).reduce((sum, { value }) => sum + value, 0),
+      sum: (metric, attributes = {}, cgroup) =>
+        having(metric, attributes)
+          .filter(({ subject }) => cgroup === undefined || pathOf(subject) === `/${cgroup}`)
+          .reduce((sum, { value }) => sum + value, 0),
       answered(metric, destination) {
         const sums: Record<string, number> = {}
         for (const { subject, value } of having(metric, { destination })) {
@@ -165,29 +168,33 @@ export function makeCgroup(
   t: TestContext,
   name = `leadline-tcp-${process.pid}-${performance.now().toFixed(0)}`,
 ): string {
-  const path = `${readLayout(V2_TREE).root}/${name}`
-  mkdirSync(path, { recursive: true })
-  atEnd(t, () => until('its last process is reaped', () => tryRemove(path)))
+  mkdirSync(directoryOf(name), { recursive: true })
+  atEnd(t, () => removed(name))
   return name
 }
 
 /** Puts a process that runs into a cgroup. */
 export function move({ pid }: ChildProcess, cgroup: string): void {
-  writeFileSync(`${readLayout(V2_TREE).root}/${cgroup}/cgroup.procs`, String(pid))
+  writeFileSync(`${directoryOf(cgroup)}/cgroup.procs`, String(pid))
 }
+
+/** A cgroup that no process will be in any more. */
+export const removed = (cgroup: string) => until('its last process is reaped', () => tryRemove(directoryOf(cgroup)))
 
 function tryRemove(path: string): boolean {
   try {
     rmdirSync(path)
     return true
-  } catch {
-    return false
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ENOENT'
   }
 }
 
+const directoryOf = (cgroup: string) => `${readLayout(V2_TREE).root}/${cgroup}`
+
 /** Runs connections.c by a process in a cgroup. `ip netns exec` hides the cgroup file systems, so that comes second. */
 function spawnIn(cgroup: string, { name }: Namespace, args: readonly (string | number)[]) {
-  const procs = `${readLayout(V2_TREE).root}/${cgroup}/cgroup.procs`
+  const procs = `${directoryOf(cgroup)}/cgroup.procs`
   const command = ['ip', 'netns', 'exec', name, buildTool('connections'), ...args.map(String)]
   return spawn('sh', ['-c', `echo $$ > ${procs}; exec "$@"`, 'sh', ...command], {
     stdio: ['ignore', 'pipe', 'inherit'],

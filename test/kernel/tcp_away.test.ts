@@ -3,12 +3,14 @@ import assert from 'node:assert/strict'
 import { spawnSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { test } from 'node:test'
-import { launchAgent } from '../agent.ts'
+import { isDeepStrictEqual } from 'node:util'
+import { launchAgent, startAgent } from '../agent.ts'
 import { atEnd } from '../ending.ts'
+import type { Page } from '../exposition.ts'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
-import { clientRouterServer } from './network.ts'
-import { connections, keeping, killed, startReceiver } from './tcp.ts'
+import { clientRouterServer, inside, translate } from './network.ts'
+import { type Collected, connections, keeping, killed, startReceiver } from './tcp.ts'
 
 const needs = requires('root', 'addon', 'bpf')
 
@@ -39,6 +41,43 @@ test('connections that were there before are counted once, with all their bytes'
   assert.equal(end.sum('bytes_sent', destination), 300_200)
   assert.equal(end.sum('inbound.accepts', inbound), 320)
 })
+
+for (const source of ['bpf', 'sock_diag']) {
+  test(`${source}: without history what was there before is open, and counts from then on`, needs, async (t) => {
+    const { client, server } = clientRouterServer(t)
+    await keeping(server, 'listen', '0.0.0.0', 7000)
+    await inside(client, client.start('sleep', '600'))
+    translate(client, 'OUTPUT', '10.96.0.1', '10.77.2.2:7000')
+    const places = ['10.77.2.2', '10.96.0.1']
+    const before = await Promise.all(places.map((place) => keeping(client, 'hold', place, 7000, 30, 1000)))
+    const receiver = await startReceiver(t, { inside: [client, server], config: { source, history: false } })
+    const names = ['successful_connects', 'bytes_sent', 'active_connections']
+    const numbers = ({ sum }: Collected) =>
+      places.map((place) => names.map((name) => sum(name, { destination: `${place}:7000` })))
+    const inbound = ({ sum }: Collected) =>
+      ['accepts', 'bytes_received', 'active_connections'].map((name) => sum(`inbound.${name}`))
+    const first = await receiver.collect()
+    assert.deepEqual(numbers(first), [
+      [0, 0, 30],
+      [0, 0, 30],
+    ])
+    assert.deepEqual(inbound(first), [0, 0, 60])
+    const after = await Promise.all(places.map((place) => keeping(client, 'hold', place, 7000, 5, 100)))
+    const connects = source === 'bpf' ? 5 : 0
+    const second = await receiver.collectUntil((seen) => seen.sum('inbound.bytes_received') === 1000)
+    assert.deepEqual(numbers(second), [
+      [connects, 500, 35],
+      [connects, 500, 35],
+    ])
+    assert.deepEqual(inbound(second), [2 * connects, 1000, 70])
+    for (const { child } of [...before, ...after]) await killed(child)
+    const end = await receiver.collectUntil((seen) => seen.sum('inbound.active_connections') === 0)
+    assert.deepEqual(numbers(end), [
+      [connects, 500, 0],
+      [connects, 500, 0],
+    ])
+  })
+}
 
 test('fifteen thousand at once, those before the agent and those after, are as many as ss counts', needs, async (t) => {
   const { client, server } = clientRouterServer(t)
@@ -78,6 +117,49 @@ test(
     assert.equal(now.sum('successful_connects', destination), established)
     assert.equal(now.sum('bytes_sent', destination), sent)
     assert.equal(now.sum('active_connections', destination), 0)
+  },
+)
+
+test(
+  'a configuration that is read again adds nothing to what was counted, and misses nothing meanwhile',
+  needs,
+  async (t) => {
+    const { client, server } = clientRouterServer(t)
+    await keeping(server, 'listen', '0.0.0.0', 17099)
+    await inside(client, client.start('sleep', '600'))
+    translate(client, 'OUTPUT', '10.96.0.1', '10.77.2.2:17099')
+    // Others on this machine dial the same addresses.
+    const agent = await startAgent(t, { receivers: { tcp_connections: {} }, processors: { nat_resolution: {} } })
+    const sums = (page: Page) =>
+      ['10.77.2.2:17099', '10.96.0.1:17099'].map((destination) =>
+        ['successful_connects_total', 'bytes_sent_total', 'active_connections'].map((metric) =>
+          page
+            .all(`container_net_tcp_${metric}`, { destination, actual_destination: '10.77.2.2:17099' })
+            .reduce((sum, { value }) => sum + value, 0),
+        ),
+      )
+    for (const address of ['10.77.2.2', '10.96.0.1']) await keeping(client, 'hold', address, 17099, 30, 100)
+    const storms = [
+      connections(client, 'storm', '10.77.2.2', 17099, 4000, 800, 'fin', 10),
+      connections(client, 'storm', '10.96.0.1', 17099, 2000, 400, 'rst', 10),
+    ]
+    let last = sums(await agent.scrape())
+    for (let i = 0; i < 3; i++) {
+      await agent.reload()
+      const now = sums(await agent.scrape())
+      for (const [i, [connects = 0, sent = 0]] of now.entries()) {
+        assert.ok(connects >= (last[i]?.[0] ?? 0) && sent >= (last[i]?.[1] ?? 0), `${now} after ${last}`)
+      }
+      last = now
+    }
+    await Promise.all(storms)
+    await agent.reload()
+    const expected = [
+      [4030, 43_000, 30],
+      [2030, 23_000, 30],
+    ]
+    await until('all is counted', async () => isDeepStrictEqual(sums(await agent.scrape()), expected)).catch(() => {})
+    assert.deepEqual(sums(await agent.scrape()), expected)
   },
 )
 

@@ -1,10 +1,21 @@
 // Whose a socket is, and how many there are, when processes share it, hand it on or were moved after they made it.
 import assert from 'node:assert/strict'
 import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
 import { test } from 'node:test'
 import { requires } from '../requires.ts'
 import { clientRouterServer } from './network.ts'
-import { connections, keeping, killed, makeCgroup, move, startReceiver } from './tcp.ts'
+import {
+  connections,
+  connectionsIn,
+  keeping,
+  keepingIn,
+  killed,
+  makeCgroup,
+  move,
+  removed,
+  startReceiver,
+} from './tcp.ts'
 
 const needs = requires('root', 'addon', 'bpf')
 
@@ -75,5 +86,51 @@ test(
     assert.equal(now.sum('inbound.bytes_received', inbound), 500)
     await killed(early)
     await killed(child)
+  },
+)
+
+test(
+  'what its maker has handed on goes on after the maker is gone, and nothing of it is counted twice',
+  needs,
+  async (t) => {
+    const { client, server } = clientRouterServer(t)
+    const container = () => `docker/${randomBytes(32).toString('hex')}`
+    const [makers, heirs] = [makeCgroup(t, container()), makeCgroup(t, container())]
+    const listener = await keepingIn(makers, server, 'listen', '0.0.0.0', 7000)
+    const early = await keepingIn(makers, client, 'hold', '10.77.2.2', 7000, 10, 100)
+    const late = await keepingIn(makers, client, 'later', '10.77.2.2', 7000, 4)
+    const receiver = await startReceiver(t, { inside: [client, server] })
+    const talking = await keepingIn(makers, client, 'hold', '10.77.2.2', 7000, 5, 100)
+    const before = await receiver.collect()
+    const [destination, inbound] = [{ destination: '10.77.2.2:7000' }, { listen_addr: '10.77.2.2:7000' }]
+    assert.equal(before.sum('active_connections', destination), 15)
+    for (const child of [listener, early, late, talking]) move(child, heirs)
+    // Both are alive: what a group has made is its own.
+    const both = await receiver.collect()
+    assert.equal(both.sum('active_connections', destination, makers), 15)
+    await removed(makers)
+    const heard = once(late.stdout ?? late, 'data')
+    late.kill('SIGUSR1')
+    await heard
+    await connectionsIn(heirs, client, 'storm', '10.77.2.2', 7000, 50, 0, 'fin', 10)
+    for (let i = 0; i < 3; i++) {
+      const now = await receiver.collect()
+      assert.equal(now.sum('active_connections', destination, heirs), 19)
+      assert.equal(now.sum('inbound.active_connections', inbound, heirs), 19)
+      assert.equal(now.sum('active_connections', destination), 19)
+      assert.equal(now.sum('inbound.active_connections', inbound), 19)
+    }
+    const now = await receiver.collect()
+    assert.equal(now.sum('successful_connects', destination, heirs), 54)
+    assert.equal(now.sum('inbound.accepts', inbound, heirs), 54)
+    assert.equal(now.sum('inbound.bytes_received', inbound, heirs), 500)
+    assert.equal(now.sum('listen.info', inbound, heirs), 1)
+    assert.equal(now.sum('successful_connects', destination), 69)
+    for (const child of [early, late, talking]) await killed(child)
+    const end = await receiver.collectUntil((seen) => seen.sum('inbound.active_connections', inbound) === 0)
+    assert.equal(end.sum('active_connections', destination), 0)
+    assert.equal(end.sum('successful_connects', destination), 69)
+    assert.equal(end.sum('bytes_sent', destination), 2000)
+    await killed(listener)
   },
 )

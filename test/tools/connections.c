@@ -2,13 +2,15 @@
 //   listen ADDRESS PORT [BACKLOG]       accepts for ever, reads all, closes when the other side does; with BACKLOG: never accepts
 //   activated - -                       the same for the listening socket that it was started with, descriptor 3 (sd_listen_fds(3))
 //   slam ADDRESS PORT                   accepts for ever and resets each at once
+//   belated ADDRESS PORT                accepts for ever, and sends when the other side has closed
 //   storm ADDRESS PORT COUNT RATE HOW [BYTES [FROM]]   dials COUNT times, RATE per second (0: as fast as it can);
-//                                       HOW fin, rst: how each is closed; BYTES are sent first; from the source ports
+//                                       HOW fin, rst, steps (first for writing): how each is closed; BYTES are sent first; from the source ports
 //                                       FROM, FROM + 1, … (IPv4), which the kernel chooses otherwise.
 //                                       Prints "established failed sentBytes mean-ns elapsed-ns cpu-us" of what it saw itself
 //   fork ADDRESS PORT COUNT RATE        the same, each by a process of its own that exits at once
 //   hold ADDRESS PORT COUNT [BYTES]     keeps COUNT open until it is killed
 //   half ADDRESS PORT COUNT             as hold, but closed for writing
+//   later ADDRESS PORT COUNT            as hold, but makes the sockets at once and dials when it is sent SIGUSR1
 //   share ADDRESS PORT COUNT [BYTES]    the same, but a child has them all, twice, and its parent is gone
 //   pass ADDRESS PORT COUNT             each is handed by SCM_RIGHTS to a child; the parent closes its own by close_range,
 //                                       and dies; prints the child's pid
@@ -49,6 +51,8 @@ int main(int argc, char **argv)
 	}
 	if (!strcmp(what, "slam"))
 		slam();
+	if (!strcmp(what, "belated"))
+		belated();
 	from_port = !strcmp(what, "storm") && argc > 8 ? atoi(argv[8]) : 0;
 	if (!strcmp(what, "storm"))
 		return storm(count, atol(argv[5]), argv[6], argc > 7 ? atol(argv[7]) : 0);
@@ -58,6 +62,8 @@ int main(int argc, char **argv)
 		hold(count, argc > 5 ? atol(argv[5]) : 0, 0);
 	if (!strcmp(what, "half"))
 		hold(count, 0, 1);
+	if (!strcmp(what, "later"))
+		later(count);
 	if (!strcmp(what, "share"))
 		return share(count, argc > 5 ? atol(argv[5]) : 0);
 	if (!strcmp(what, "pass"))

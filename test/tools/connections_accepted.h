@@ -46,6 +46,24 @@ static _Noreturn void slam(void)
 		end(accept(listener, 0, 0), "rst");
 }
 
+static _Noreturn void belated(void)
+{
+	int listener = listener_of(4096);
+
+	ready();
+	for (;;) {
+		int fd = accept(listener, 0, 0);
+
+		while (read(fd, bytes, sizeof(bytes)) > 0)
+			;
+		/* Until the other side's socket is gone, and only its TIME_WAIT is left. */
+		usleep(2000);
+		write(fd, bytes, 1);
+		usleep(500);
+		close(fd);
+	}
+}
+
 static _Noreturn void prefork(long count)
 {
 	int listener = listener_of(4096);

@@ -23,6 +23,29 @@ static _Noreturn void hold(long count, long size, int half)
 		pause();
 }
 
+static _Noreturn void later(long count)
+{
+	int fds[1024], number;
+	long open = 0;
+	sigset_t set;
+
+	if (count > 1024)
+		count = 1024;
+	for (long i = 0; i < count; i++)
+		fds[i] = socket(address.ss_family, SOCK_STREAM, protocol);
+	sigemptyset(&set);
+	sigaddset(&set, SIGUSR1);
+	sigprocmask(SIG_BLOCK, &set, 0);
+	ready();
+	sigwait(&set, &number);
+	for (long i = 0; i < count; i++)
+		open += connect(fds[i], (void *)&address, address_size) == 0;
+	printf("%ld\n", open);
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
 static int share(long count, long size)
 {
 	int fds[1024];

@@ -91,6 +91,9 @@ static void end(int fd, const char *how)
 		struct linger now = { .l_onoff = 1 };
 
 		setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof(now));
+	} else if (!strcmp(how, "steps")) {
+		shutdown(fd, SHUT_WR);
+		usleep(1000);
 	}
 	close(fd);
 }
