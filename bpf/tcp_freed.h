@@ -49,7 +49,7 @@ static __always_inline int freed(const struct sock *sk, const bool btf, const bo
 	if (!entry)
 		return 0;
 	if (exact)
-		entry->flags = FREE | ENDED;
+		entry->flags = (entry->flags & INCOMING) | FREE | ENDED;
 	else
 		bpf_map_delete_elem(&sockets, &id);
 	return 0;

@@ -98,18 +98,27 @@ for (const [how, where] of [
   ['fin', 'by the socket that nobody holds any more'],
   ['steps', 'by what TIME_WAIT leaves of it'],
 ] as const) {
-  test(`what comes after the end is refused ${where}: as often as the kernel counts`, needs, async (t) => {
-    const { client, server } = clientRouterServer(t)
-    await keeping(server, 'belated', '10.77.2.2', 7000)
-    const receiver = await startReceiver(t, { inside: [client, server] })
-    await connections(client, 'storm', '10.77.2.2', 7000, 100, 50, how, 10)
-    await until('all were refused', () => snmp(client, 'OutRsts') === 100)
-    const now = await receiver.collectUntil((seen) => seen.sum('inbound.active_connections') === 0)
-    assert.equal(now.sum('resets', { destination: TO, direction: 'sent' }), 100)
-    assert.equal(now.sum('resets', { listen_addr: TO, direction: 'received' }), 100)
-    const { late_reset_of_unknown, lost } = await receiver.losses()
-    assert.deepEqual([late_reset_of_unknown, lost], [0, 0])
-  })
+  for (const who of ['client', 'server'] as const) {
+    test(
+      `what comes after the ${who} has ended is refused ${where}: as often as the kernel counts`,
+      needs,
+      async (t) => {
+        const { client, server } = clientRouterServer(t)
+        const asClient = who === 'client'
+        await keeping(server, ...(asClient ? ['belated', '10.77.2.2', 7000] : ['slam', '10.77.2.2', 7000, how]))
+        const receiver = await startReceiver(t, { inside: [client, server] })
+        const dialling = asClient ? ['storm', '10.77.2.2', 7000, 100, 50, how, 10] : ['answer', '10.77.2.2', 7000, 100]
+        await connections(client, ...dialling)
+        await until('all were refused', () => snmp(asClient ? client : server, 'OutRsts') === 100)
+        const now = await receiver.collectUntil(isOver)
+        const [refusing, refused] = asClient ? ['sent', 'received'] : ['received', 'sent']
+        assert.equal(now.sum('resets', { destination: TO, direction: refusing }), 100)
+        assert.equal(now.sum('resets', { listen_addr: TO, direction: refused }), 100)
+        const { late_reset_of_unknown, lost } = await receiver.losses()
+        assert.deepEqual([late_reset_of_unknown, lost], [0, 0])
+      },
+    )
+  }
 }
 
 test('a server that resets at once was reached: no failure, and both sides know of the reset', needs, async (t) => {

@@ -1,7 +1,7 @@
 // TCP connections whose numbers are known. Each command prints one line when it is ready or done.
 //   listen ADDRESS PORT [BACKLOG]       accepts for ever, reads all, closes when the other side does; with BACKLOG: never accepts
 //   activated - -                       the same for the listening socket that it was started with, descriptor 3 (sd_listen_fds(3))
-//   slam ADDRESS PORT                   accepts for ever and resets each at once
+//   slam ADDRESS PORT [HOW]             accepts for ever and closes each at once; HOW as for storm, else rst
 //   belated ADDRESS PORT                accepts for ever, and sends when the other side has closed
 //   storm ADDRESS PORT COUNT RATE HOW [BYTES [FROM]]   dials COUNT times, RATE per second (0: as fast as it can);
 //                                       HOW fin, rst, steps (first for writing): how each is closed; BYTES are sent first; from the source ports
@@ -19,6 +19,7 @@
 //   scan ADDRESS PORT COUNT             dials COUNT ports from PORT on, each once; prints how many were refused
 //   crawl ADDRESS PORT COUNT            dials COUNT addresses from ADDRESS on, each once, and resets; prints how many answered
 //   wait ADDRESS PORT COUNT [MS]        dials and waits for however long, or for MS as TCP_USER_TIMEOUT has it; prints errno of each
+//   answer ADDRESS PORT COUNT           dials COUNT times, and sends when the other side has closed
 //   read ADDRESS PORT COUNT             dials and reads until the other side ends it; prints errno of each
 // With MPTCP in the environment all sockets are of MPTCP.
 #define _GNU_SOURCE
@@ -50,7 +51,7 @@ int main(int argc, char **argv)
 			pause();
 	}
 	if (!strcmp(what, "slam"))
-		slam();
+		slam(argc > 4 ? argv[4] : "rst");
 	if (!strcmp(what, "belated"))
 		belated();
 	from_port = !strcmp(what, "storm") && argc > 8 ? atoi(argv[8]) : 0;
@@ -78,6 +79,8 @@ int main(int argc, char **argv)
 		return crawl(count);
 	if (!strcmp(what, "wait"))
 		return wait_for(count, argc > 5 ? atoi(argv[5]) : 0);
+	if (!strcmp(what, "answer"))
+		return answer_too_late(count);
 	if (!strcmp(what, "read"))
 		return read_all(count);
 	return 2;

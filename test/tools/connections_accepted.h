@@ -37,13 +37,13 @@ static _Noreturn void serve(int listener)
 	}
 }
 
-static _Noreturn void slam(void)
+static _Noreturn void slam(const char *how)
 {
 	int listener = listener_of(4096);
 
 	ready();
 	for (;;)
-		end(accept(listener, 0, 0), "rst");
+		end(accept(listener, 0, 0), how);
 }
 
 static _Noreturn void belated(void)
@@ -52,15 +52,7 @@ static _Noreturn void belated(void)
 
 	ready();
 	for (;;) {
-		int fd = accept(listener, 0, 0);
-
-		while (read(fd, bytes, sizeof(bytes)) > 0)
-			;
-		/* Until the other side's socket is gone, and only its TIME_WAIT is left. */
-		usleep(2000);
-		write(fd, bytes, 1);
-		usleep(500);
-		close(fd);
+		send_too_late(accept(listener, 0, 0));
 	}
 }
 

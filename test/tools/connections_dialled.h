@@ -147,6 +147,14 @@ static int wait_for(long count, unsigned ms)
 	return 0;
 }
 
+static int answer_too_late(long count)
+{
+	for (long i = 0; i < count; i++)
+		send_too_late(dial(0));
+	puts("0");
+	return 0;
+}
+
 static int read_all(long count)
 {
 	for (long i = 0; i < count; i++) {

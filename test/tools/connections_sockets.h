@@ -98,6 +98,17 @@ static void end(int fd, const char *how)
 	close(fd);
 }
 
+/* Once the other side has closed, and for so long that only its TIME_WAIT may be left. */
+static void send_too_late(int fd)
+{
+	while (read(fd, bytes, sizeof(bytes)) > 0)
+		;
+	usleep(2000);
+	write(fd, bytes, 1);
+	usleep(500);
+	close(fd);
+}
+
 static long send_all(int fd, long size)
 {
 	long sent = 0;
