@@ -2,14 +2,15 @@
 import assert from 'node:assert/strict'
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdirSync, readFileSync } from 'node:fs'
+import { mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { TestContext } from 'node:test'
 import { root } from '../../../native/paths.ts'
 import { readLayout } from '../../../receivers/host/layout.ts'
-import { startReceiver } from '../../kernel/tcp.ts'
+import { type Collected, startReceiver } from '../../kernel/tcp.ts'
 import { stop } from '../../kernel/waiting.ts'
 import type { Said } from '../../receivers/quiet.ts'
+import { until } from '../../until.ts'
 import { defineCheck } from '../check.ts'
 
 const TO = '127.0.0.1:7000'
@@ -23,6 +24,8 @@ type Facts = {
   >
   /** Resets that the kernel sent, since before: OutRsts of /proc/net/snmp. */
   readonly resets: { readonly ours: number; readonly kernel: number }
+  /** Open connections of the group that their processes were moved to, the first one being removed: dialled, accepted. */
+  readonly heirs: readonly [number, number]
   readonly said: readonly Said[]
 }
 
@@ -63,9 +66,23 @@ export const tcpConnections = defineCheck<Facts>({
       listens: now.sum('listen.info', on),
     }
     const ours = now.sum('resets', { ...to, direction: 'sent' })
+    const heirs = `${group}-heirs`
+    mkdirSync(heirs)
+    for (const { pid } of keeping) writeFileSync(`${heirs}/cgroup.procs`, String(pid))
+    await until('its last process is reaped', () => rmdirSync(group) ?? true)
+    const isHanded = (seen: Collected) => seen.sum('inbound.active_connections', on, 'talkers-heirs') === 20
+    const handed = await receiver.collectUntil(isHanded)
+    const open = ['active_connections', 'inbound.active_connections']
+    const [dialled = 0, accepted = 0] = open.map((metric) => handed.sum(metric, {}, 'talkers-heirs'))
     for (const child of keeping) await stop(child)
     for (const end of ends) await end()
-    return { done: { fin, rst }, seen, resets: { ours, kernel }, said: receiver.log.said }
+    return {
+      done: { fin, rst },
+      seen,
+      resets: { ours, kernel },
+      heirs: [dialled, accepted],
+      said: receiver.log.said,
+    }
   },
 
   judge: {
@@ -93,6 +110,9 @@ export const tcpConnections = defineCheck<Facts>({
         JSON.stringify(said),
       )
     },
+    'what a control group has handed on before it ended goes on': ({ heirs }, { line }) =>
+      // Without passes nobody knows who holds a socket.
+      assert.deepEqual(heirs, line === '5.10' ? [0, 0] : [20, 20]),
     'resets that were sent are as many as the kernel sent': ({ resets }) => assert.equal(resets.ours, resets.kernel),
   },
 })
