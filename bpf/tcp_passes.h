@@ -39,6 +39,13 @@ static __always_inline struct entry *make_entry(__u64 id, const struct entry *fr
 	return 0;
 }
 
+/* A connection's group: the kernel tells of the one that its socket was born in, user space of any. */
+static __always_inline bool has_ended(__u64 cgroup, const struct sock *sk, const bool btf)
+{
+	return bpf_map_lookup_elem(&nobody, &cgroup) ||
+	       (cgroup == cgroup_of_socket(sk, btf) && is_born_in_ended(sk, btf));
+}
+
 /*
  * An open connection of a control group that has ended is of whoever holds it, from here on. It may end on another CPU
  * meanwhile: it is subtracted by whoever finds it ACTIVE and not yet ENDED.
@@ -146,7 +153,7 @@ static __always_inline int look_at(struct seq_file *seq, struct task_struct *tas
 		if (!entry)
 			return 0;
 	}
-	if (entry->key.cgroup != holder && bpf_map_lookup_elem(&nobody, &entry->key.cgroup))
+	if (entry->key.cgroup != holder && has_ended(entry->key.cgroup, sk, btf))
 		hand_over(entry, sk, tp, holder, btf);
 	if (entry->route == TOLD) {
 		struct record record;

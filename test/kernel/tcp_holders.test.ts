@@ -134,3 +134,32 @@ test(
     await killed(listener)
   },
 )
+
+test(
+  'connections of a control group that came and went between two collections are of their holder at once',
+  needs,
+  async (t) => {
+    const { client, server } = clientRouterServer(t)
+    await keeping(server, 'listen', '0.0.0.0', 7000)
+    const [brief, next, heirs] = Array.from({ length: 3 }, () =>
+      makeCgroup(t, `docker/${randomBytes(32).toString('hex')}`),
+    ) as [string, string, string]
+    const destination = { destination: '10.77.2.2:7000' }
+    const receiver = await startReceiver(t, { inside: [client, server] })
+    await receiver.collect()
+    const held = await keepingIn(brief, client, 'hold', '10.77.2.2', 7000, 7, 100)
+    move(held, next)
+    await removed(brief)
+    assert.equal((await receiver.collect()).sum('active_connections', destination, next), 7)
+    move(held, heirs)
+    await removed(next)
+    const now = await receiver.collect()
+    assert.equal(now.sum('active_connections', destination, heirs), 7)
+    assert.equal(now.sum('active_connections', destination), 7)
+    await killed(held)
+    const end = await receiver.collectUntil((seen) => seen.sum('active_connections', destination) === 0)
+    assert.equal(end.sum('active_connections', destination), 0)
+    assert.equal(end.sum('successful_connects', destination), 7)
+    assert.equal(end.sum('bytes_sent', destination), 700)
+  },
+)
