@@ -4,7 +4,7 @@ import { setImmediate as turn } from 'node:timers/promises'
 import { getSystemErrorName } from 'node:util'
 import { type Netlink, openNetlink } from '../../native/index.ts'
 import { unmapped } from './address.ts'
-import { attributes, messages, NLM_F_DUMP, request } from './netlink.ts'
+import { type Attribute, attributes, messages, NLM_F_DUMP, request } from './netlink.ts'
 
 export const NETLINK_SOCK_DIAG = 4
 
@@ -53,9 +53,13 @@ export type DiagSocket = {
   readonly sendQueue: number
   /** Id of the cgroup it was made in. Undefined before Linux 5.8. */
   readonly cgroup: number | undefined
+  /** Nothing can go either way any more, though its process may hold it. */
+  readonly isShut: boolean
   /** A listener on [::] that takes no IPv4. */
   readonly v6only: boolean
   readonly info: TcpInfo | undefined
+  /** Of a connection, whether this side dialled it. Undefined where `info` does not tell, or told while it changed. */
+  readonly dialled: boolean | undefined
 }
 
 type Question = {
@@ -74,8 +78,12 @@ const REQUEST_BYTES = 56
 const MESSAGE_BYTES = 72
 /** INET_DIAG_* */
 const INFO = 2
+const SHUTDOWN = 8
 const SKV6ONLY = 11
 const CGROUP_ID = 21
+/** include/net/sock.h. SEND_SHUTDOWN: its process writes no more, so a FIN is the last that it has in its queue. */
+const SEND_SHUTDOWN = 2
+const SHUTDOWN_MASK = 3
 const PIECE_BYTES = 512 * 1024
 
 export function socketsRequest({ family, states, info = false }: Question): Buffer {
@@ -138,13 +146,16 @@ export function decodeSocket(bytes: Buffer, at: number, end: number): DiagSocket
   const length = family === 2 ? 4 : 16
   let cgroup: number | undefined
   let v6only = false
-  let info: TcpInfo | undefined
+  let shutdown = 0
+  let info: Attribute | undefined
   for (const found of attributes(bytes, at + MESSAGE_BYTES, end)) {
     const size = found.end - found.at
-    if (found.type === INFO) info = decodeTcpInfo(bytes, found.at, found.end)
+    if (found.type === INFO) info = found
+    else if (found.type === SHUTDOWN && size >= 1) shutdown = bytes.readUInt8(found.at)
     else if (found.type === CGROUP_ID && size === 8) cgroup = u64(bytes, found.at)
     else if (found.type === SKV6ONLY && size >= 1) v6only = bytes.readUInt8(found.at) !== 0
   }
+  const sendQueue = bytes.readUInt32LE(at + 60)
   return {
     state: bytes.readUInt8(at + 1),
     sourcePort: bytes.readUInt16BE(at + 4),
@@ -153,19 +164,24 @@ export function decodeSocket(bytes: Buffer, at: number, end: number): DiagSocket
     destination: unmapped(bytes.subarray(at + 24, at + 24 + length)),
     cookie: u64(bytes, at + 44),
     receiveQueue: bytes.readUInt32LE(at + 56),
-    sendQueue: bytes.readUInt32LE(at + 60),
+    sendQueue,
     uid: bytes.readUInt32LE(at + 64),
     inode: bytes.readUInt32LE(at + 68),
     cgroup,
+    isShut: shutdown === SHUTDOWN_MASK,
     v6only,
-    info,
+    info: info && decodeTcpInfo(bytes, info.at, info.end),
+    dialled: info && hasDialled(bytes, info, sendQueue, (shutdown & SEND_SHUTDOWN) !== 0),
   }
 }
 
 /** struct tcp_info, which grows at its end. */
+const UNACKED_AT = 24
 const RTT_AT = 68
 const TOTAL_RETRANS_AT = 100
+const BYTES_ACKED_AT = 120
 const BYTES_RECEIVED_AT = 128
+const NOTSENT_BYTES_AT = 144
 const MIN_RTT_AT = 148
 const BYTES_SENT_AT = 200
 const BYTES_RETRANS_AT = 208
@@ -187,6 +203,25 @@ export function decodeTcpInfo(bytes: Buffer, at: number, end: number): TcpInfo |
       : undefined,
     receivedBytes: has(BYTES_RECEIVED_AT, 8) ? u64(bytes, at + BYTES_RECEIVED_AT) : undefined,
   }
+}
+
+/**
+ * What is acknowledged and what is under way are together what was sent, and one more for the SYN, but that counts only
+ * on the side that sent it first; and one more for a FIN that has left. As is_incoming in bpf/tcp_reading.h has it.
+ */
+function hasDialled(bytes: Buffer, info: Attribute, sendQueue: number, hasFin: boolean): boolean | undefined {
+  const { at, end } = info
+  if (at + BYTES_RETRANS_AT + 8 > end) return undefined
+  const segments = bytes.readUInt32LE(at + UNACKED_AT)
+  const unsent = bytes.readUInt32LE(at + NOTSENT_BYTES_AT)
+  // tcp_get_info reads under the socket's lock, but the queue is read before that (tcp_diag_get_info). So it is believed
+  // only where something is under way, and not if it then had less than a byte for each segment.
+  const underWay = segments === 0 ? 0 : sendQueue - unsent
+  if (underWay < segments) return undefined
+  const sent = bytes.readUInt32LE(at + BYTES_SENT_AT) - bytes.readUInt32LE(at + BYTES_RETRANS_AT)
+  const sequence = underWay + bytes.readUInt32LE(at + BYTES_ACKED_AT) - sent - (hasFin && unsent === 0 ? 1 : 0)
+  // Of each the lower half, so what is left is exact in 32 bits.
+  return sequence >>> 0 > 1 ? undefined : sequence >>> 0 === 1
 }
 
 /** Exact below 2^53. */

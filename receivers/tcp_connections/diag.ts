@@ -1,5 +1,5 @@
-// Connections without BPF: what sock_diag lists in each network namespace at each collection. It knows what is open now
-// and the bytes of each, and who listens; a connection that came and went between two looks it does not know.
+// Connections without BPF: what sock_diag lists in each network namespace at each collection. It knows what is open now,
+// who dialled it and its bytes, and who listens; a connection that came and went between two looks it does not know.
 
 import { addressText, isUnspecified } from '../host/address.ts'
 import type { Host } from '../host/host.ts'
@@ -19,6 +19,9 @@ type Known = {
   /** Number of the look that saw it last. */
   look: number
 }
+
+/** Who answers each that was dialled. */
+type Dialled = ReadonlyMap<DiagSocket, Resolution | undefined>
 
 /** Sockets that are kept in mind; about 300 bytes each. What is above is counted as open, without its bytes. */
 const MOST = 65_536
@@ -45,21 +48,17 @@ export function openDiag({ host, nat, log, bytes: countsBytes = true, history = 
   let look = 0
   let toldForbidden = false
 
-  function flowOf(
-    socket: DiagSocket,
-    netns: number,
-    incoming: boolean,
-    flows: Flows,
-    resolution: Resolution | undefined,
-  ): TcpFlow | undefined {
+  function flowOf(socket: DiagSocket, netns: number, flows: Flows, dialled: Dialled): TcpFlow | undefined {
     const cgroup = host.cgroup(socket.cgroup ?? 0)
     if (cgroup === undefined) {
       losses.socket_without_cgroup++
       return undefined
     }
+    const incoming = !dialled.has(socket)
     const [bytes, port] = incoming ? [socket.source, socket.sourcePort] : [socket.destination, socket.destinationPort]
     const address = addressText(bytes)
     if (incoming) return flows.of({ cgroup, netns, incoming, address, port })
+    const resolution = dialled.get(socket)
     const actual =
       resolution?.state === 'translated'
         ? { address: addressText(resolution.address), port: resolution.port }
@@ -67,23 +66,24 @@ export function openDiag({ host, nat, log, bytes: countsBytes = true, history = 
     return flows.of({ cgroup, netns, incoming, address, port, actual })
   }
 
-  /** Who answers those that were dialled since the last look, all asked about at once. */
-  function answers(sockets: readonly DiagSocket[], netns: number, isServed: (socket: DiagSocket) => boolean) {
-    const dialled = sockets.filter((socket) => !known.has(socket.cookie) && !isServed(socket))
+  /**
+   * Those not known yet that were dialled here, all asked about at once. Where the kernel's numbers do not tell, they are
+   * those for which nobody listens now.
+   */
+  function dialledOf(
+    sockets: readonly DiagSocket[],
+    netns: number,
+    isServed: (socket: DiagSocket) => boolean,
+  ): Dialled {
+    const dialled = sockets.filter((socket) => !known.has(socket.cookie) && (socket.dialled ?? !isServed(socket)))
     const resolutions = nat.resolve(dialled.map((socket) => ({ ...socket, netns })))
     return new Map(dialled.map((socket, i) => [socket, resolutions[i]]))
   }
 
-  function see(
-    socket: DiagSocket,
-    netns: number,
-    incoming: boolean,
-    flows: Flows,
-    resolution: Resolution | undefined,
-  ): void {
+  function see(socket: DiagSocket, netns: number, flows: Flows, dialled: Dialled): void {
     let before = known.get(socket.cookie)
     if (before === undefined) {
-      const flow = flowOf(socket, netns, incoming, flows, resolution)
+      const flow = flowOf(socket, netns, flows, dialled)
       if (flow === undefined) return
       before = { flow, ...(look === 1 && !history ? numbersOf(socket) : NOTHING), look }
       if (known.size < MOST) known.set(socket.cookie, before)
@@ -92,7 +92,7 @@ export function openDiag({ host, nat, log, bytes: countsBytes = true, history = 
     before.look = look
     const { flow } = before
     // Closed by its process, it is the kernel's business alone.
-    if (socket.inode !== 0) flow.active++
+    if (socket.inode !== 0 && !socket.isShut) flow.active++
     if (countsBytes && known.get(socket.cookie) === before) settle(before, socket)
   }
 
@@ -140,8 +140,8 @@ export function openDiag({ host, nat, log, bytes: countsBytes = true, history = 
               listening.push(listeningOf(socket, netns))
             } else open.push(socket)
           }
-          const resolutions = answers(open, netns, listens.isServed)
-          for (const socket of open) see(socket, netns, listens.isServed(socket), flows, resolutions.get(socket))
+          const dialled = dialledOf(open, netns, listens.isServed)
+          for (const socket of open) see(socket, netns, flows, dialled)
         }
       }
       for (const [cookie, { look: last }] of known) if (last !== look) known.delete(cookie)

@@ -1,28 +1,15 @@
 // TCP sockets as sock_diag tells of them, against `ss`.
 import assert from 'node:assert/strict'
-import { closeSync, openSync } from 'node:fs'
 import { test } from 'node:test'
 import { endpointText } from '../../receivers/host/address.ts'
-import { type DiagSocket, dumpSockets, TCP } from '../../receivers/host/sockets.ts'
+import { TCP } from '../../receivers/host/sockets.ts'
 import { requires } from '../requires.ts'
 import { until } from '../until.ts'
 import { dial, serve } from './dialling.ts'
 import { clientRouterServer, makeNamespace, type Namespace } from './network.ts'
+import { socketsIn } from './socket_listing.ts'
 
 const needs = requires('root', 'addon', 'netfilter')
-const BOTH = [2, 10] as const
-
-async function socketsIn({ name }: Namespace, states: readonly number[], info = false): Promise<DiagSocket[]> {
-  const fd = openSync(`/run/netns/${name}`, 'r')
-  try {
-    const questions = BOTH.map((family) => ({ family, states, info }))
-    const sockets: DiagSocket[] = []
-    for await (const some of dumpSockets(fd, questions)) sockets.push(...some)
-    return sockets
-  } finally {
-    closeSync(fd)
-  }
-}
 
 /** Lines of `ss` without its header. */
 const ss = ({ run }: Namespace, ...args: string[]) =>
@@ -69,6 +56,7 @@ test(
           assert.equal(Number(((socket.info?.rttUs ?? 0) / 1000).toPrecision(6)), number('rtt'))
           assert.equal(Number(((socket.info?.minRttUs ?? 0) / 1000).toPrecision(6)), number('minrtt'))
           assert.ok(socket.cgroup !== undefined && socket.cgroup > 0)
+          assert.equal(socket.dialled, namespace === client)
           assert.equal(socket.cookie, Number.parseInt(/\bsk:([0-9a-f]+)/.exec(line)?.[1] ?? '', 16))
         }
         return found

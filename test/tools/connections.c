@@ -1,16 +1,20 @@
 // TCP connections whose numbers are known. Each command prints one line when it is ready or done.
 //   listen ADDRESS PORT [BACKLOG]       accepts for ever, reads all, closes when the other side does; with BACKLOG: never accepts
 //   activated - -                       the same for the listening socket that it was started with, descriptor 3 (sd_listen_fds(3))
+//   leave ADDRESS PORT COUNT [BYTES [half]]   accepts COUNT, then listens no more; each is kept, with what fits of BYTES
+//                                       written to it and nothing read; half: closed for writing after that
 //   slam ADDRESS PORT [HOW]             accepts for ever and closes each at once; HOW as for storm, else rst
 //   belated ADDRESS PORT                accepts for ever, and sends when the other side has closed
 //   storm ADDRESS PORT COUNT RATE HOW [BYTES [FROM]]   dials COUNT times, RATE per second (0: as fast as it can);
-//                                       HOW fin, rst, steps (first for writing): how each is closed; BYTES are sent first; from the source ports
-//                                       FROM, FROM + 1, … (IPv4), which the kernel chooses otherwise.
+//                                       HOW fin, rst, steps (first for writing): how each is closed; BYTES are sent first;
+//                                       from the source ports FROM, FROM + 1, …, which the kernel chooses otherwise.
 //                                       Prints "established failed sentBytes mean-ns elapsed-ns cpu-us" of what it saw itself
 //   fork ADDRESS PORT COUNT RATE        the same, each by a process of its own that exits at once
 //   hold ADDRESS PORT COUNT [BYTES]     keeps COUNT open until it is killed
 //   half ADDRESS PORT COUNT             as hold, but closed for writing
 //   later ADDRESS PORT COUNT            as hold, but makes the sockets at once and dials when it is sent SIGUSR1
+//   peer ADDRESS PORT COUNT FROM [BYTES [half]]   as hold, but from the ports FROM, FROM + 1, …, on which it listens too;
+//                                       BYTES and half as of leave
 //   share ADDRESS PORT COUNT [BYTES]    the same, but a child has them all, twice, and its parent is gone
 //   pass ADDRESS PORT COUNT             each is handed by SCM_RIGHTS to a child; the parent closes its own by close_range,
 //                                       and dies; prints the child's pid
@@ -50,6 +54,8 @@ int main(int argc, char **argv)
 		for (;;)
 			pause();
 	}
+	if (!strcmp(what, "leave"))
+		leave(count, argc > 5 ? atol(argv[5]) : 0, argc > 6);
 	if (!strcmp(what, "slam"))
 		slam(argc > 4 ? argv[4] : "rst");
 	if (!strcmp(what, "belated"))
@@ -65,6 +71,8 @@ int main(int argc, char **argv)
 		hold(count, 0, 1);
 	if (!strcmp(what, "later"))
 		later(count);
+	if (!strcmp(what, "peer"))
+		peer(count, atoi(argv[5]), argc > 6 ? atol(argv[6]) : 0, argc > 7);
 	if (!strcmp(what, "share"))
 		return share(count, argc > 5 ? atol(argv[5]) : 0);
 	if (!strcmp(what, "pass"))

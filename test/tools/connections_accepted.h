@@ -37,6 +37,18 @@ static _Noreturn void serve(int listener)
 	}
 }
 
+static _Noreturn void leave(long count, long size, int half)
+{
+	int listener = listener_of(4096);
+
+	ready();
+	for (long i = 0; i < count; i++)
+		send_some(accept(listener, 0, 0), size, half);
+	close(listener);
+	for (;;)
+		pause();
+}
+
 static _Noreturn void slam(const char *how)
 {
 	int listener = listener_of(4096);

@@ -46,6 +46,32 @@ static _Noreturn void later(long count)
 		pause();
 }
 
+/* From ports on which it listens too, as those do that let others dial them through a NAT. */
+static _Noreturn void peer(long count, int from, long size, int half)
+{
+	struct sockaddr_storage to = address;
+	long open = 0;
+
+	shares_ports = 1;
+	for (long i = 0; i < count; i++) {
+		address = any(from + i);
+		listener_of(64);
+		address = to;
+		from_port = from + i;
+
+		int fd = dial(0);
+
+		if (fd < 0)
+			continue;
+		open++;
+		send_some(fd, size, half);
+	}
+	printf("%ld\n", open);
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
 static int share(long count, long size)
 {
 	int fds[1024];

@@ -3,6 +3,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -38,6 +39,26 @@ static int protocol;
 /* Source port of the next; 0: the kernel's choice. */
 static int from_port;
 
+/* Whether several sockets may have one port, listening or not. */
+static int shares_ports;
+
+/* Every address of the family. */
+static struct sockaddr_storage any(int port)
+{
+	struct sockaddr_storage any = { .ss_family = address.ss_family };
+
+	((struct sockaddr_in *)&any)->sin_port = htons(port); /* at the same place in IPv6 */
+	return any;
+}
+
+static void let_share(int fd)
+{
+	int one = 1;
+
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &shares_ports, sizeof(shares_ports));
+}
+
 static int dial(int flags)
 {
 	int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | flags, protocol);
@@ -47,11 +68,10 @@ static int dial(int flags)
 		exit(1);
 	}
 	if (from_port) {
-		struct sockaddr_in from = { .sin_family = AF_INET, .sin_port = htons(from_port++) };
-		int one = 1;
+		struct sockaddr_storage from = any(from_port++);
 
-		setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
-		if (bind(fd, (void *)&from, sizeof(from)) < 0) {
+		let_share(fd);
+		if (bind(fd, (void *)&from, address_size) < 0) {
 			perror("bind");
 			exit(1);
 		}
@@ -69,9 +89,8 @@ static int dial(int flags)
 static int listener_of(int backlog)
 {
 	int listener = socket(address.ss_family, SOCK_STREAM, protocol);
-	int one = 1;
 
-	setsockopt(listener, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	let_share(listener);
 	if (bind(listener, (void *)&address, address_size) < 0 || listen(listener, backlog) < 0) {
 		perror("listen");
 		exit(1);
@@ -122,4 +141,13 @@ static long send_all(int fd, long size)
 		sent += done;
 	}
 	return sent;
+}
+
+/* What fits without waiting; half: and nothing after that. */
+static void send_some(int fd, long size, int half)
+{
+	fcntl(fd, F_SETFL, O_NONBLOCK);
+	send_all(fd, size);
+	if (half)
+		shutdown(fd, SHUT_WR);
 }

@@ -68,13 +68,56 @@ test('sockets of both families with what the kernel counts', () => {
   )
   const connected = sockets.filter(({ state }) => state === TCP.ESTABLISHED)
   assert.equal(connected.length, 6)
-  for (const { source, sourcePort, info, inode, cgroup } of connected) {
-    const dialled = sourcePort !== 8080
+  for (const { source, sourcePort, info, inode, cgroup, dialled } of connected) {
+    assert.equal(dialled, sourcePort !== 8080)
     assert.equal(source.length, addressText(source).includes(':') ? 16 : 4)
     assert.deepEqual([info?.sentBytes, info?.receivedBytes], dialled ? [100, 5] : [5, 100])
     assert.ok((info?.rttUs ?? 0) > 0 && (info?.minRttUs ?? 0) > 0 && info?.retransmits === 0)
     assert.ok(inode > 0 && cgroup !== undefined)
   }
+})
+
+test('who dialled: what was acknowledged and is under way is what was sent, and a SYN, and a FIN that has left', () => {
+  type Numbers = Partial<Record<'queue' | 'segments' | 'unsent' | 'acked' | 'sent' | 'again' | 'shutdown', number>>
+  function dialled(numbers: Numbers, size = 240) {
+    const { queue = 0, segments = 0, unsent = 0, acked = 0, sent = 0, again = 0, shutdown = 0 } = numbers
+    const socket = Buffer.alloc(72)
+    socket.writeUInt8(2, 0)
+    socket.writeUInt32LE(queue, 60)
+    const info = Buffer.alloc(240)
+    info.writeUInt32LE(segments, 24)
+    info.writeBigUInt64LE(BigInt(acked), 120)
+    info.writeUInt32LE(unsent, 144)
+    info.writeBigUInt64LE(BigInt(sent), 200)
+    info.writeBigUInt64LE(BigInt(again), 208)
+    const bytes = Buffer.concat([socket, attribute(8, Buffer.of(shutdown)), attribute(2, info.subarray(0, size))])
+    return decodeSocket(bytes, 0, bytes.length)?.dialled
+  }
+  const [THEY_WROTE_ALL, WE_WROTE_ALL] = [1, 2]
+  /** Of the side that was dialled; on the other one more is acknowledged. */
+  const accepted: Numbers[] = [
+    {},
+    { acked: 700, sent: 1000, again: 300 },
+    { queue: 300, segments: 2, unsent: 100, acked: 5, sent: 305, again: 100 },
+    { acked: 2 ** 32 + 10, sent: 2 ** 32 + 10 },
+    { shutdown: THEY_WROTE_ALL },
+    { queue: 101, unsent: 101, shutdown: WE_WROTE_ALL },
+    { queue: 1, segments: 1, shutdown: WE_WROTE_ALL },
+    { acked: 1, shutdown: WE_WROTE_ALL | THEY_WROTE_ALL },
+    // Something was written and acknowledged after the queue was read.
+    { acked: 9, sent: 9 },
+    { queue: 9, acked: 9, sent: 9 },
+  ]
+  for (const numbers of accepted) {
+    assert.equal(dialled(numbers), false, JSON.stringify(numbers))
+    assert.equal(dialled({ ...numbers, acked: (numbers.acked ?? 0) + 1 }), true, JSON.stringify(numbers))
+  }
+  // Numbers that do not fit together, the last because a byte left after the queue was read.
+  for (const numbers of [{ acked: 2 }, { sent: 1 }, { segments: 1, acked: 1, sent: 1 }]) {
+    assert.equal(dialled(numbers), undefined, JSON.stringify(numbers))
+  }
+  assert.equal(dialled({ acked: 1 }, 216), true)
+  assert.equal(dialled({ acked: 1 }, 208), undefined, 'as before Linux 4.19')
 })
 
 test('addresses: of a point-to-point link the own end, and which one may not be used yet', () => {
