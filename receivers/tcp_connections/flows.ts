@@ -139,7 +139,7 @@ export function createFlows({ maxPerCgroup, forgetAfterMs, filter, hostNetns, on
       for (const [key, flow] of known) {
         const { cgroup } = flow
         const isIdle = flow.active === 0 && nowMs - flow.lastMs > forgetAfterMs
-        const isOver = cgroup.endedMs !== undefined && Date.now() - cgroup.endedMs > KEEP_ENDED_MS
+        const isOver = flow.active === 0 && cgroup.endedMs !== undefined && Date.now() - cgroup.endedMs > KEEP_ENDED_MS
         if (!isIdle && !isOver) continue
         flow.forgottenMs = cgroup.endedMs ?? Date.now()
         known.delete(key)

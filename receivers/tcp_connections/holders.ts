@@ -16,6 +16,7 @@ export type Holders = {
 export function createHolders(host: Host, counting: Counting): Holders {
   /** Of no container. */
   const nobodies = new Set<number>()
+  /** Ended. Some of their connections may be in nobody's hands for long: not accepted yet, or still being dialled. */
   const over = new Set<number>()
   /** `netns port` → the control group that the kernel was told. */
   const holders = new Map<string, number>()
@@ -30,12 +31,25 @@ export function createHolders(host: Host, counting: Counting): Holders {
     else if (counting.setNobody(id, true)) nobodies.add(id)
   }
 
+  function end(id: number): void {
+    if (over.size >= MOST_OVER) {
+      const [oldest = id] = over
+      drop(oldest)
+    }
+    if (counting.setNobody(id, true)) over.add(id)
+  }
+
   return {
     ended(flows) {
-      const now = new Set<number>()
-      for (const { cgroup } of flows.all()) if (cgroup.endedMs !== undefined) now.add(cgroup.id)
-      for (const id of now) if (!over.has(id) && counting.setNobody(id, true)) over.add(id)
-      for (const id of over) if (!now.has(id)) drop(id)
+      const open = new Set<number>()
+      for (const { cgroup, active } of flows.all()) {
+        if (cgroup.endedMs === undefined) continue
+        if (active > 0) open.add(cgroup.id)
+        else if (!over.has(cgroup.id)) end(cgroup.id)
+      }
+      // Last, so that they are the last to be dropped.
+      for (const id of open) if (over.delete(id)) over.add(id)
+      for (const id of open) if (!over.has(id)) end(id)
     },
     seen(listening) {
       const now = new Map<string, number>()
@@ -62,6 +76,9 @@ export function createHolders(host: Host, counting: Counting): Holders {
     over.delete(id)
   }
 }
+
+/** Half of the kernel's map. */
+const MOST_OVER = 512
 
 /** Of the v2 tree; on hosts without one every socket says that it is from there. */
 const ROOT = 1

@@ -109,8 +109,12 @@ export function createKernelSums({ counting, flows, host, forgetAfterMs }: Optio
 
   function isOver({ flow, seen, changedMs }: Cell, nowMs: number): boolean {
     if (flow === undefined) return nowMs - changedMs > KEEP_UNKNOWN_MS
-    if (flow.cgroup.endedMs !== undefined) return nowMs - changedMs > KEEP_UNKNOWN_MS
-    return openIn(seen) === 0 && nowMs - changedMs > forgetAfterMs
+    // Whoever holds a connection of an ended group may not have shown himself yet: it waits to be accepted, say.
+    const isOpen = openIn(seen) !== 0
+    if (flow.cgroup.endedMs !== undefined) {
+      return nowMs - changedMs > (isOpen && counting.passes ? forgetAfterMs : KEEP_UNKNOWN_MS)
+    }
+    return !isOpen && nowMs - changedMs > forgetAfterMs
   }
 
   return {
