@@ -13,6 +13,7 @@ struct {
 } nobody SEC(".maps");
 
 struct listener {
+	struct address address;
 	__u32 netns;
 	__u32 port;
 };
@@ -67,10 +68,20 @@ static __always_inline __u64 accepting_cgroup(const struct sock *sk, const struc
 		return born;
 
 	struct listener listener = {
+		.address = local_of(sk, btf),
 		.netns = netns_of(sk, btf),
 		.port = bpf_ntohs(GET(tp, inet_conn.icsk_inet.inet_sport)),
 	};
 	__u64 *holder = bpf_map_lookup_elem(&listeners, &listener);
 
+	/* One that listens on all addresses, of IPv4 or of both families. */
+	if (!holder) {
+		listener.address = mapped(0);
+		holder = bpf_map_lookup_elem(&listeners, &listener);
+	}
+	if (!holder) {
+		listener.address = (struct address){};
+		holder = bpf_map_lookup_elem(&listeners, &listener);
+	}
 	return holder ? *holder : born;
 }

@@ -21,7 +21,7 @@ struct {
 	__type(value, __u64);
 } direct SEC(".maps");
 
-enum event { OPENED = 1, FAILED, CLOSED, LIVES, LISTENS, END_LOST, LEFT, RESET_LATE };
+enum event { OPENED = 1, FAILED, CLOSED, LIVES, LISTENS, END_LOST, LEFT, RESET_LATE, RESET_SENT };
 
 /* One connection. receivers/tcp_connections/records.ts reads this. All numbers are since the socket began. */
 struct record {

@@ -41,6 +41,8 @@ static __always_inline int reset_sent(const struct sock *sk, const bool btf)
 			fresh.key.kind = UNRESOLVED;
 		entry = &fresh;
 	}
+	if (entry->route == TOLD && tell(sk, tp, entry, RESET_SENT, 0, btf))
+		return 0;
 	to = totals_of_entry(entry);
 	if (to)
 		__sync_fetch_and_add(&to->resets_sent, 1);

@@ -186,6 +186,12 @@ static __always_inline struct entry *entry_of(const struct sock *sk, const struc
 		if (notice == END && !was_open(tp, btf))
 			return 0;
 		describe(&fresh, sk, tp, incoming, btf);
+		/* It was there before us, most likely: what the first pass did not find, or what ended before it came by. */
+		if (notice != OPENING && !history && number_of_pass() <= 2) {
+			fresh.flags |= ENDED;
+			put(id, &fresh, before);
+			return 0;
+		}
 		entry = put(id, &fresh, before);
 		if (!entry) {
 			COUNT(no_entry);

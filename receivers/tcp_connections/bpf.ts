@@ -52,8 +52,8 @@ export type Counting = {
   forget(keys: readonly Uint8Array[]): void
   /** Whether a control group is in no container: whoever holds its sockets is asked then. False when there is no room. */
   setNobody(cgroup: number, isNobody: boolean): boolean
-  /** Who holds the listening sockets of a port that somebody else made; 0: nobody else any more. */
-  setHolder(netns: number, port: number, cgroup: number): boolean
+  /** Who holds a listening socket (struct listener) that somebody else made; 0: nobody else any more. */
+  setHolder(listener: Uint8Array, cgroup: number): boolean
   /** How many keys a control group has now, and all together under ALL_GROUPS; 0 keys: it is gone. */
   setQuota(cgroup: number, used: number): void
   losses(): Losses
@@ -160,12 +160,9 @@ export function openCounting({ layout, resolve, maxDestinations, history, mapEnt
       object.remove('nobody', u64(cgroup))
       return true
     },
-    setHolder(netns, port, cgroup) {
-      const key = Buffer.alloc(8)
-      key.writeUInt32LE(netns, 0)
-      key.writeUInt32LE(port, 4)
-      if (cgroup !== 0) return tryUpdate('listeners', key, u64(cgroup))
-      object.remove('listeners', key)
+    setHolder(listener, cgroup) {
+      if (cgroup !== 0) return tryUpdate('listeners', listener, u64(cgroup))
+      object.remove('listeners', listener)
       return true
     },
     setQuota(cgroup, used) {

@@ -12,6 +12,7 @@ import {
   FAILED,
   RECEIVED,
   RESETS_RECEIVED,
+  RESETS_SENT,
   RETRANSMITS,
   RTT_US,
   RTTS,
@@ -64,6 +65,9 @@ const MOST_KNOWN = 65_536
 
 export function createConnections(host: Pick<Host, 'cgroup'>, flows: Flows): Connections {
   const known = new Map<string, Known>()
+  /** What has just ended, and just before: a reset is sent right after. */
+  let closed = new Map<string, TcpFlow>()
+  let closedBefore = closed
   let waiting: { readonly told: Connection; readonly answer: Answer; readonly sinceMs: number }[] = []
   let unattributed = 0
   let forgotten = 0
@@ -150,6 +154,11 @@ export function createConnections(host: Pick<Host, 'cgroup'>, flows: Flows): Con
       const connection = known.get(told.socket) ?? open(told, answer)
       settle(connection, told, true)
       known.delete(told.socket)
+      if (connection.flow) closed.set(told.socket, connection.flow)
+    } else if (told.event === 'reset_sent') {
+      const its = known.get(told.socket)?.flow ?? closed.get(told.socket) ?? closedBefore.get(told.socket)
+      const flow = its ?? flowOf(told, UNKNOWN)
+      if (flow !== undefined) add(flow, RESETS_SENT, 1)
     }
   }
 
@@ -169,6 +178,10 @@ export function createConnections(host: Pick<Host, 'cgroup'>, flows: Flows): Con
 
   return {
     told(connections, answers) {
+      if (closed.size > 0 || closedBefore.size > 0) {
+        closedBefore = closed
+        closed = new Map()
+      }
       if (waiting.length > 0) takeWaiting()
       for (const [i, told] of connections.entries()) {
         const answer = answers[i] ?? UNKNOWN

@@ -60,6 +60,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
     const isAsked = ({ event, socket }: Connection) =>
       event !== 'end_lost' &&
       event !== 'left' &&
+      event !== 'reset_sent' &&
       (event !== 'closed' || (!connections.isKnown(socket) && !opened.has(socket)))
     const answers = resolver?.answers(told, isAsked, counting) ?? []
     connections.told(told, answers)
@@ -69,7 +70,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
 
   /** `isCounted`: what is open counts as connected, with its bytes. */
   function pass(isCounted = true): Listening[] {
-    holders.ended(flows)
+    holders.look(flows)
     const bytes = counting.pass()
     const closed = drain()
     const listeners: Connection[] = []

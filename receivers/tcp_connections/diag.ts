@@ -154,32 +154,38 @@ export function openDiag({ host, nat, log, bytes: countsBytes = true, history = 
 
 const NOTHING = { sentBytes: 0, receivedBytes: 0, retransmits: 0 }
 
-const numbersOf = ({ info }: DiagSocket) => ({
+const numbersOf = ({ info, state }: DiagSocket) => ({
   sentBytes: info?.sentBytes ?? 0,
-  receivedBytes: info?.receivedBytes ?? 0,
+  // The other side's FIN counts as a byte (tcp_rcv_nxt_update in net/ipv4/tcp_input.c).
+  receivedBytes: Math.max(0, (info?.receivedBytes ?? 0) - (HAS_FIN.has(state) ? 1 : 0)),
   retransmits: info?.retransmits ?? 0,
 })
 
-function settle(before: Known, { info }: DiagSocket): void {
+/** States of a socket that the other side's FIN has come to. */
+const HAS_FIN = new Set<number>([TCP.CLOSE_WAIT, TCP.LAST_ACK, TCP.CLOSING])
+
+function settle(before: Known, socket: DiagSocket): void {
+  const { info } = socket
   if (info === undefined) return
   const { flow } = before
+  const now = numbersOf(socket)
   const add = (place: number, amount: number) => {
     flow.sums[place] = (flow.sums[place] ?? 0) + amount
     flow.lastMs = performance.now()
   }
-  const sent = (info.sentBytes ?? 0) - before.sentBytes
-  const received = (info.receivedBytes ?? 0) - before.receivedBytes
+  const sent = now.sentBytes - before.sentBytes
+  const received = now.receivedBytes - before.receivedBytes
   if (sent > 0) add(SENT, sent)
   if (received > 0) add(RECEIVED, received)
-  if (info.retransmits > before.retransmits) add(RETRANSMITS, info.retransmits - before.retransmits)
+  if (now.retransmits > before.retransmits) add(RETRANSMITS, now.retransmits - before.retransmits)
   if (info.rttUs !== undefined && (sent > 0 || received > 0)) {
     add(RTT_US, info.rttUs)
     add(RTTS + bucketOf(info.rttUs), 1)
     if (info.minRttUs !== undefined) flow.minRttUs = Math.min(flow.minRttUs ?? info.minRttUs, info.minRttUs)
   }
-  before.sentBytes = Math.max(before.sentBytes, info.sentBytes ?? 0)
-  before.receivedBytes = Math.max(before.receivedBytes, info.receivedBytes ?? 0)
-  before.retransmits = info.retransmits
+  before.sentBytes = Math.max(before.sentBytes, now.sentBytes)
+  before.receivedBytes = Math.max(before.receivedBytes, now.receivedBytes)
+  before.retransmits = now.retransmits
 }
 
 /** Which connections of a namespace somebody listened for: those to a port and address that is listened on. */

@@ -7,8 +7,8 @@ import type { Flows } from './flows.ts'
 import type { Connection } from './records.ts'
 
 export type Holders = {
-  /** Before a pass: what is open in flows of control groups that have ended is of its holders from then on. */
-  ended(flows: Flows): void
+  /** Before a pass: what is open of control groups that have ended, or of no container, is of its holders from then on. */
+  look(flows: Flows): void
   /** Listening sockets, as a pass found them. */
   seen(listening: readonly Connection[]): void
 }
@@ -18,7 +18,7 @@ export function createHolders(host: Host, counting: Counting): Holders {
   const nobodies = new Set<number>()
   /** Ended. Some of their connections may be in nobody's hands for long: not accepted yet, or still being dialled. */
   const over = new Set<number>()
-  /** `netns port` → the control group that the kernel was told. */
+  /** struct listener → the control group that the kernel was told. */
   const holders = new Map<string, number>()
 
   const stateOf = (cgroup: Cgroup | undefined) => cgroup && host.attribution(cgroup).state
@@ -39,35 +39,41 @@ export function createHolders(host: Host, counting: Counting): Holders {
     if (counting.setNobody(id, true)) over.add(id)
   }
 
+  const set = (key: string, cgroup: number): boolean => counting.setHolder(Buffer.from(key, 'latin1'), cgroup)
+
   return {
-    ended(flows) {
-      const open = new Set<number>()
+    look(flows) {
+      const [open, alive] = [new Set<number>(), new Set<number>()]
       for (const { cgroup, active } of flows.all()) {
-        if (cgroup.endedMs === undefined) continue
-        if (active > 0) open.add(cgroup.id)
+        if (cgroup.endedMs === undefined) {
+          if (active > 0) alive.add(cgroup.id)
+        } else if (active > 0) open.add(cgroup.id)
         else if (!over.has(cgroup.id)) end(cgroup.id)
       }
+      for (const id of alive) judge(id)
       // Last, so that they are the last to be dropped.
       for (const id of open) if (over.delete(id)) over.add(id)
       for (const id of open) if (!over.has(id)) end(id)
     },
     seen(listening) {
       const now = new Map<string, number>()
-      for (const { cgroup, holderCgroup, netns, localPort } of listening) {
+      const disputed = new Set<string>()
+      for (const listener of listening) {
+        const { cgroup, holderCgroup } = listener
         if (cgroup === holderCgroup) continue
         judge(cgroup)
         // The kernel asks for it once the maker belongs to nobody, or has ended.
-        if (stateOf(host.cgroup(holderCgroup)) === 'container') now.set(`${netns} ${localPort}`, holderCgroup)
+        if (stateOf(host.cgroup(holderCgroup)) !== 'container') continue
+        const key = keyOf(listener)
+        // Several of one address: whoever is seen to hold what was accepted has it.
+        if ((now.get(key) ?? holderCgroup) !== holderCgroup) disputed.add(key)
+        now.set(key, holderCgroup)
       }
+      for (const key of disputed) now.delete(key)
       for (const [key, cgroup] of now) if (holders.get(key) !== cgroup && set(key, cgroup)) holders.set(key, cgroup)
       for (const key of holders.keys()) if (!now.has(key) && set(key, 0)) holders.delete(key)
       for (const id of nobodies) if (host.cgroup(id) === undefined) drop(id)
     },
-  }
-
-  function set(key: string, cgroup: number): boolean {
-    const [netns = 0, port = 0] = key.split(' ').map(Number)
-    return counting.setHolder(netns, port, cgroup)
   }
 
   function drop(id: number): void {
@@ -75,6 +81,15 @@ export function createHolders(host: Host, counting: Counting): Holders {
     nobodies.delete(id)
     over.delete(id)
   }
+}
+
+/** struct listener of bpf/tcp_owners.h. */
+function keyOf({ local, netns, localPort }: Connection): string {
+  const key = Buffer.alloc(24)
+  key.set(local, 0)
+  key.writeUInt32LE(netns, 16)
+  key.writeUInt32LE(localPort, 20)
+  return key.toString('latin1')
 }
 
 /** Half of the kernel's map. */

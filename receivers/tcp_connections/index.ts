@@ -41,7 +41,8 @@ export default defineReceiver({
     forget_after: z._default(duration(), 600_000),
     /**
      * Whether connections that were open before the agent count as connected, as the peer does it, with all their bytes.
-     * `false`: they are active, and what they do from then on counts, so that a new start of the agent adds nothing twice.
+     * `false`: they are active, and what they do from then on counts, so that a new start of the agent adds nothing twice;
+     * but for those that no process has yet, waiting to be accepted.
      */
     history: z._default(z.boolean(), true),
     /** Whether round trips and handshakes are told as histograms, which is 18 series per destination. */
@@ -67,7 +68,9 @@ export default defineReceiver({
   ],
 
   start(settings, { host, log, meter, id }) {
-    const core = host.kept?.take<Core>(id, settings) ?? openCore(settings, host, log)
+    // How it is told may change meanwhile.
+    const { histograms, ...counting } = settings
+    const core = host.kept?.take<Core>(id, counting) ?? openCore(settings, host, log)
     const { flows, source, listens } = core
     core.log.to(log)
     const stopProviding = host.peers.provide()
@@ -78,7 +81,7 @@ export default defineReceiver({
     return {
       async collect(out) {
         listens.seen(await source.collect(flows))
-        for (const flow of flows.all()) report(flow, out, source.known, settings.histograms)
+        for (const flow of flows.all()) report(flow, out, source.known, histograms)
         notePeers(flows.all(), host.peers, lastMs)
         lastMs = performance.now()
         for (const { cgroup, attributes } of listens.addresses()) {
@@ -92,7 +95,7 @@ export default defineReceiver({
       async stop(forReload) {
         stopProviding()
         stopTelemetry()
-        if (forReload && host.kept !== undefined) return host.kept.leave(id, settings, core)
+        if (forReload && host.kept !== undefined) return host.kept.leave(id, counting, core)
         core.close()
         // What was closed is freed in the next turn of the loop.
         await nextTurn()

@@ -43,7 +43,10 @@ export function createLateResets(flows: Flows): LateResets {
     const dialled = known.get(keyOf(netns, false, flows.label(addressText(unmapped(remote)), remotePort))) ?? []
     const answered = actual && flows.label(actual.address, actual.port)
     const fitting = dialled.filter((flow) => answered === undefined || flow.actualDestination === answered)
-    const [one, ...others] = accepted.length > 0 ? accepted : fitting
+    const all = accepted.length > 0 ? accepted : fitting
+    // One that has ended may have been followed by another at the same address.
+    const alive = all.filter(({ cgroup }) => cgroup.endedMs === undefined)
+    const [one, ...others] = alive.length > 0 ? alive : all
     return others.length === 0 ? one : undefined
   }
 

@@ -3,15 +3,27 @@ import { FAILURES } from './totals.ts'
 
 export const RECORD_SIZE = 120
 
-const EVENTS = ['', 'opened', 'failed', 'closed', 'lives', 'listens', 'end_lost', 'left', 'reset_late'] as const
+const EVENTS = [
+  '',
+  'opened',
+  'failed',
+  'closed',
+  'lives',
+  'listens',
+  'end_lost',
+  'left',
+  'reset_late',
+  'reset_sent',
+] as const
 
 export type Connection = {
   /**
    * `left`: closed or shut down in both directions; the kernel may have to do with it for a while. `end_lost`: nobody
    * saw it end; only its socket, its control group and its numbers are known. `reset_late`: something came after its
-   * end, and was answered with a reset; only its addresses are known.
+   * end, and was answered with a reset; only its addresses are known. `reset_sent`: this side broke it off, as it ended or
+   * right after.
    */
-  readonly event: 'opened' | 'failed' | 'left' | 'closed' | 'lives' | 'listens' | 'end_lost' | 'reset_late'
+  readonly event: Exclude<(typeof EVENTS)[number], ''>
   /** Names the socket as long as it lives. */
   readonly socket: string
   readonly cgroup: number

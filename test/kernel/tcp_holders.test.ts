@@ -163,3 +163,41 @@ test(
     assert.equal(end.sum('bytes_sent', destination), 700)
   },
 )
+
+test('listening sockets of one port that were handed to several are each of their own holder', needs, async (t) => {
+  const { client, server } = clientRouterServer(t)
+  const container = () => `docker/${randomBytes(32).toString('hex')}`
+  const [makers, one, other] = [makeCgroup(t, container()), makeCgroup(t, container()), makeCgroup(t, container())]
+  const first = await keepingIn(makers, server, 'listen', '10.77.2.2', 7000)
+  const second = await keepingIn(makers, server, 'listen', '10.77.2.3', 7000)
+  const receiver = await startReceiver(t, { inside: [client, server] })
+  move(first, one)
+  move(second, other)
+  await removed(makers)
+  await receiver.collect()
+  await connections(client, 'storm', '10.77.2.2', 7000, 30, 0, 'fin', 10)
+  await connections(client, 'storm', '10.77.2.3', 7000, 70, 0, 'fin', 10)
+  await keeping(client, 'hold', '10.77.2.2', 7000, 3)
+  const now = await receiver.collectUntil((seen) => seen.sum('inbound.active_connections') === 3)
+  const accepts = (cgroup: string) => now.sum('inbound.accepts', {}, cgroup)
+  assert.deepEqual([accepts(one), accepts(other)], [33, 70])
+  assert.equal(now.sum('inbound.active_connections', { listen_addr: '10.77.2.2:7000' }, one), 3)
+  await killed(first)
+  await killed(second)
+})
+
+test('what is dialled outside of containers is of the container that its holder is moved to', needs, async (t) => {
+  const { client, server } = clientRouterServer(t)
+  await keeping(server, 'listen', '0.0.0.0', 7000)
+  const receiver = await startReceiver(t, { inside: [client, server] })
+  const { child } = await keeping(client, 'hold', '10.77.2.2', 7000, 20)
+  await receiver.collect()
+  const cgroup = makeCgroup(t, `docker/${randomBytes(32).toString('hex')}`)
+  move(child, cgroup)
+  const destination = { destination: '10.77.2.2:7000' }
+  const now = await receiver.collectUntil((seen) => seen.sum('active_connections', destination, cgroup) === 20)
+  assert.equal(now.sum('active_connections', destination, cgroup), 20)
+  assert.equal(now.sum('active_connections', destination), 20)
+  assert.equal(now.sum('successful_connects', destination), 20)
+  await killed(child)
+})

@@ -47,6 +47,8 @@ test('a sidecar: what it takes in the container’s own namespace is answered by
   assert.deepEqual(truth, { '127.0.0.1:15001': 600 })
   assert.deepEqual(now.answered('successful_connects', '10.77.2.2:80'), truth)
   assert.equal(now.sum('bytes_sent', { destination: '10.77.2.2:80' }), 6000)
+  const resets = await receiver.collectUntil((seen) => seen.sum('resets', { direction: 'sent' }) === 300)
+  assert.deepEqual(resets.answered('resets', '10.77.2.2:80'), { '127.0.0.1:15001': 300 })
 })
 
 test('translated at both ends, and twice: in the client’s namespace and again on the way', needs, async (t) => {

@@ -46,9 +46,10 @@ test('what is cut short or unknown is passed over, and what follows is not', () 
   const unknownFailure = record(2)
   unknownFailure[97] = 200
   assert.equal(decodeConnection(record(0)), undefined)
-  assert.equal(decodeConnection(record(9)), undefined)
+  assert.equal(decodeConnection(record(10)), undefined)
   assert.equal(decodeConnection(record(6))?.event, 'end_lost')
   assert.equal(decodeConnection(record(8))?.event, 'reset_late')
+  assert.equal(decodeConnection(record(9))?.event, 'reset_sent')
   assert.equal(decodeConnection(unknownFailure), undefined)
   assert.equal(decodeConnection(record(1).subarray(1)), undefined)
   const ring = Buffer.concat([
