@@ -81,13 +81,17 @@ export function watchConnections(host: Host, log: Logger): ConnectionWatch {
   }
 }
 
-/** Those whose own side has dialled, one for each control group and destination. Where somebody listens, the other has. */
+/**
+ * Those whose own side has dialled, one for each control group and destination. Where the kernel's numbers do not tell, the
+ * other has if somebody listens.
+ */
 function dialled(sockets: readonly DiagSocket[]): DiagSocket[] {
   const listened = new Set(sockets.filter(({ state }) => state === LISTEN).map(({ sourcePort }) => sourcePort))
   const found = new Map<string, DiagSocket>()
   for (const socket of sockets) {
     const { state, sourcePort, destination, destinationPort, cgroup } = socket
-    if (state === LISTEN || listened.has(sourcePort) || isLoopback(destination) || cgroup === undefined) continue
+    const hasDialled = socket.dialled ?? !listened.has(sourcePort)
+    if (state === LISTEN || !hasDialled || isLoopback(destination) || cgroup === undefined) continue
     found.set(`${cgroup} ${addressText(destination)} ${destinationPort}`, socket)
   }
   return [...found.values()]

@@ -162,13 +162,14 @@ for (const [bound, families] of [
 ] as const) {
   test(`a listener on ${bound} has the addresses of its namespace, and follows them`, needs, async (t) => {
     const { client, router, server } = clientRouterServer(t)
-    await keeping(server, 'listen', bound, 7000)
+    // Who listens is told of the whole machine, and others have the same addresses.
+    await keeping(server, 'listen', bound, 17163)
     // Joined to the host's namespace, as containers are: changes are heard of at once.
     await inside(router, router.start('sleep', '600'))
     const receiver = await startReceiver(t, { inside: [client, server], initial: router })
     const told = async () =>
       (await receiver.collect()).points
-        .filter(({ metric, attributes }) => metric === 'listen.info' && `${attributes.listen_addr}`.endsWith(':7000'))
+        .filter(({ metric, attributes }) => metric === 'listen.info' && `${attributes.listen_addr}`.endsWith(':17163'))
         .map(({ attributes }) => String(attributes.listen_addr))
         .filter((address) => /77:|10\.77/.test(address))
         .toSorted()
@@ -176,7 +177,7 @@ for (const [bound, families] of [
     const truth = () =>
       [...server.run('ip', '-o', 'address').matchAll(/inet(6?) (\S+)\/\d+ scope global/g)]
         .filter(([, six]) => families.some((family) => (family === 6) === (six === '6')))
-        .map(([, six, address]) => (six === '6' ? `[${address}]:7000` : `${address}:7000`))
+        .map(([, six, address]) => (six === '6' ? `[${address}]:17163` : `${address}:17163`))
         .toSorted()
     assert.deepEqual(await told(), truth())
     assert.equal(truth().length, families.length * 2)
