@@ -51,10 +51,13 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
     const bytes = counting.drain()
     const closed = new Set<string>()
     resolver?.follow(counting)
-    const all = [...decodeRing(bytes)]
-    damaged += bytes.length / (4 + RECORD_SIZE) - all.length
-    const told = all.filter(({ event }) => event !== 'reset_late')
-    for (const one of all) if (one.event === 'reset_late') lateResets.told(one, resolver?.answered(one))
+    damaged += bytes.length / (4 + RECORD_SIZE)
+    const told: Connection[] = []
+    for (const one of decodeRing(bytes)) {
+      damaged--
+      if (one.event === 'reset_late') lateResets.told(one, () => resolver?.answered(one))
+      else told.push(one)
+    }
     // What is known already, or will be in a moment, keeps its answer.
     const opened = new Set(told.filter(({ event }) => event === 'opened').map(({ socket }) => socket))
     const isAsked = ({ event, socket }: Connection) =>
@@ -141,6 +144,7 @@ export function openCounted({ host, flows, forgetAfterMs, resolver, lister, ...r
         unknown_cgroup: sums.unattributed + connections.unattributed,
         end_not_told: connections.forgotten,
         late_reset_of_unknown: lateResets.unattributed,
+        no_room_for_holder: holders.refused,
         ...resolver?.losses(),
       },
       entries: {

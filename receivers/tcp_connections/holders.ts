@@ -11,6 +11,8 @@ export type Holders = {
   look(flows: Flows): void
   /** Listening sockets, as a pass found them. */
   seen(listening: readonly Connection[]): void
+  /** Times that the kernel could not be told of a group or a listener, for want of room: what they have may vanish. */
+  readonly refused: number
 }
 
 export function createHolders(host: Host, counting: Counting): Holders {
@@ -21,6 +23,8 @@ export function createHolders(host: Host, counting: Counting): Holders {
   /** struct listener → the control group that the kernel was told. */
   const holders = new Map<string, number>()
 
+  let refused = 0
+
   const stateOf = (cgroup: Cgroup | undefined) => cgroup && host.attribution(cgroup).state
 
   function judge(id: number): void {
@@ -28,7 +32,7 @@ export function createHolders(host: Host, counting: Counting): Holders {
     const isNobody = id === ROOT || stateOf(host.cgroup(id)) === 'none'
     if (isNobody === nobodies.has(id)) return
     if (!isNobody) drop(id)
-    else if (counting.setNobody(id, true)) nobodies.add(id)
+    else if (setNobody(id)) nobodies.add(id)
   }
 
   function end(id: number): void {
@@ -36,10 +40,20 @@ export function createHolders(host: Host, counting: Counting): Holders {
       const [oldest = id] = over
       drop(oldest)
     }
-    if (counting.setNobody(id, true)) over.add(id)
+    if (setNobody(id)) over.add(id)
   }
 
-  const set = (key: string, cgroup: number): boolean => counting.setHolder(Buffer.from(key, 'latin1'), cgroup)
+  function setNobody(id: number): boolean {
+    const isSet = counting.setNobody(id, true)
+    if (!isSet) refused++
+    return isSet
+  }
+
+  function set(key: string, cgroup: number): boolean {
+    const isSet = counting.setHolder(Buffer.from(key, 'latin1'), cgroup)
+    if (!isSet) refused++
+    return isSet
+  }
 
   return {
     look(flows) {
@@ -51,6 +65,7 @@ export function createHolders(host: Host, counting: Counting): Holders {
         else if (!over.has(cgroup.id)) end(cgroup.id)
       }
       for (const id of alive) judge(id)
+      refused += Math.max(0, open.size - MOST_OVER)
       // Last, so that they are the last to be dropped.
       for (const id of open) if (over.delete(id)) over.add(id)
       for (const id of open) if (!over.has(id)) end(id)
@@ -73,6 +88,9 @@ export function createHolders(host: Host, counting: Counting): Holders {
       for (const [key, cgroup] of now) if (holders.get(key) !== cgroup && set(key, cgroup)) holders.set(key, cgroup)
       for (const key of holders.keys()) if (!now.has(key) && set(key, 0)) holders.delete(key)
       for (const id of nobodies) if (host.cgroup(id) === undefined) drop(id)
+    },
+    get refused() {
+      return refused
     },
   }
 

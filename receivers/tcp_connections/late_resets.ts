@@ -7,8 +7,8 @@ import type { Connection } from './records.ts'
 import { RESETS_SENT } from './totals.ts'
 
 export type LateResets = {
-  /** `actual`: who answered the connection, where its destination may be translated. */
-  told(reset: Connection, actual: Actual | undefined): void
+  /** `answered`: who answered the connection, where its destination may be translated. Asked once for each connection. */
+  told(reset: Connection, answered: () => Actual | undefined): void
   /** Once the flows are up to date. */
   settle(): void
   /** Resets of which nobody can say whose they are: two control groups of one namespace have that destination. */
@@ -16,13 +16,14 @@ export type LateResets = {
 }
 
 type Actual = { readonly address: string; readonly port: number }
-type Waiting = { readonly reset: Connection; readonly actual: Actual | undefined }
+type Waiting = { readonly reset: Connection; readonly actual: Actual | undefined; times: number }
 
-/** Between two collections. */
+/** Connections between two collections. */
 const MOST = 50_000
 
 export function createLateResets(flows: Flows): LateResets {
-  let waiting: Waiting[] = []
+  /** By connection: of one there may be as many as the other side likes. */
+  const waiting = new Map<string, Waiting>()
   let unattributed = 0
 
   /** Flows by namespace and address; of inbound ones that is the local address. */
@@ -51,28 +52,34 @@ export function createLateResets(flows: Flows): LateResets {
   }
 
   return {
-    told(reset, actual) {
-      if (waiting.length < MOST) waiting.push({ reset, actual })
+    told(reset, answered) {
+      const key = connectionOf(reset)
+      const same = waiting.get(key)
+      if (same !== undefined) same.times++
+      else if (waiting.size < MOST) waiting.set(key, { reset, actual: answered(), times: 1 })
       else unattributed++
     },
     settle() {
-      if (waiting.length === 0) return
+      if (waiting.size === 0) return
       const known = byAddress()
       const nowMs = performance.now()
-      for (const one of waiting) {
+      for (const one of waiting.values()) {
         const flow = whose(one, known)
-        if (flow === undefined) unattributed++
+        if (flow === undefined) unattributed += one.times
         else {
-          flow.sums[RESETS_SENT] = (flow.sums[RESETS_SENT] ?? 0) + 1
+          flow.sums[RESETS_SENT] = (flow.sums[RESETS_SENT] ?? 0) + one.times
           flow.lastMs = nowMs
         }
       }
-      waiting = []
+      waiting.clear()
     },
     get unattributed() {
       return unattributed
     },
   }
 }
+
+const connectionOf = ({ netns, local, localPort, remote, remotePort }: Connection) =>
+  `${netns} ${addressText(local)} ${localPort} ${addressText(remote)} ${remotePort}`
 
 const keyOf = (netns: number, incoming: boolean, label: string) => `${netns} ${incoming ? '<' : '>'} ${label}`

@@ -1,5 +1,6 @@
 // The receiver on the real kernel, looking at connections between network namespaces of the test's own.
 import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { mkdirSync, rmdirSync, writeFileSync } from 'node:fs'
 import type { TestContext } from 'node:test'
@@ -172,6 +173,9 @@ export function makeCgroup(
   atEnd(t, () => removed(name))
   return name
 }
+
+/** A cgroup that is taken for a container of Docker's. */
+export const makeContainer = (t: TestContext): string => makeCgroup(t, `docker/${randomBytes(32).toString('hex')}`)
 
 /** Puts a process that runs into a cgroup. */
 export function move({ pid }: ChildProcess, cgroup: string): void {

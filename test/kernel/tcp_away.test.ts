@@ -125,10 +125,10 @@ test(
   needs,
   async (t) => {
     const { client, server } = clientRouterServer(t)
+    // A port of its own: the agent sees the whole machine, and others dial the same addresses.
     await keeping(server, 'listen', '0.0.0.0', 17099)
     await inside(client, client.start('sleep', '600'))
     translate(client, 'OUTPUT', '10.96.0.1', '10.77.2.2:17099')
-    // Others on this machine dial the same addresses.
     const agent = await startAgent(t, { receivers: { tcp_connections: {} }, processors: { nat_resolution: {} } })
     const sums = (page: Page) =>
       ['10.77.2.2:17099', '10.96.0.1:17099'].map((destination) =>

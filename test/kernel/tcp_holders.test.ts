@@ -1,6 +1,5 @@
 // Whose a socket is, and how many there are, when processes share it, hand it on or were moved after they made it.
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { test } from 'node:test'
 import { requires } from '../requires.ts'
@@ -11,7 +10,7 @@ import {
   keeping,
   keepingIn,
   killed,
-  makeCgroup,
+  makeContainer,
   move,
   removed,
   startReceiver,
@@ -73,7 +72,7 @@ test(
     const { client, server } = clientRouterServer(t)
     const { child } = await keeping(server, 'listen', '10.77.2.2', 7000)
     const { child: early } = await keeping(client, 'hold', '10.77.2.2', 7000, 3)
-    const cgroup = makeCgroup(t, `docker/${randomBytes(32).toString('hex')}`)
+    const cgroup = makeContainer(t)
     move(child, cgroup)
     const receiver = await startReceiver(t, { inside: [], cgroup })
     const inbound = { listen_addr: '10.77.2.2:7000' }
@@ -94,8 +93,7 @@ test(
   needs,
   async (t) => {
     const { client, server } = clientRouterServer(t)
-    const container = () => `docker/${randomBytes(32).toString('hex')}`
-    const [makers, heirs] = [makeCgroup(t, container()), makeCgroup(t, container())]
+    const [makers, heirs] = [makeContainer(t), makeContainer(t)]
     const listener = await keepingIn(makers, server, 'listen', '0.0.0.0', 7000)
     const early = await keepingIn(makers, client, 'hold', '10.77.2.2', 7000, 10, 100)
     const late = await keepingIn(makers, client, 'later', '10.77.2.2', 7000, 4)
@@ -141,9 +139,7 @@ test(
   async (t) => {
     const { client, server } = clientRouterServer(t)
     await keeping(server, 'listen', '0.0.0.0', 7000)
-    const [brief, next, heirs] = Array.from({ length: 3 }, () =>
-      makeCgroup(t, `docker/${randomBytes(32).toString('hex')}`),
-    ) as [string, string, string]
+    const [brief, next, heirs] = [makeContainer(t), makeContainer(t), makeContainer(t)]
     const destination = { destination: '10.77.2.2:7000' }
     const receiver = await startReceiver(t, { inside: [client, server] })
     await receiver.collect()
@@ -166,8 +162,7 @@ test(
 
 test('listening sockets of one port that were handed to several are each of their own holder', needs, async (t) => {
   const { client, server } = clientRouterServer(t)
-  const container = () => `docker/${randomBytes(32).toString('hex')}`
-  const [makers, one, other] = [makeCgroup(t, container()), makeCgroup(t, container()), makeCgroup(t, container())]
+  const [makers, one, other] = [makeContainer(t), makeContainer(t), makeContainer(t)]
   const first = await keepingIn(makers, server, 'listen', '10.77.2.2', 7000)
   const second = await keepingIn(makers, server, 'listen', '10.77.2.3', 7000)
   const receiver = await startReceiver(t, { inside: [client, server] })
@@ -192,7 +187,7 @@ test('what is dialled outside of containers is of the container that its holder 
   const receiver = await startReceiver(t, { inside: [client, server] })
   const { child } = await keeping(client, 'hold', '10.77.2.2', 7000, 20)
   await receiver.collect()
-  const cgroup = makeCgroup(t, `docker/${randomBytes(32).toString('hex')}`)
+  const cgroup = makeContainer(t)
   move(child, cgroup)
   const destination = { destination: '10.77.2.2:7000' }
   const now = await receiver.collectUntil((seen) => seen.sum('active_connections', destination, cgroup) === 20)

@@ -2,7 +2,6 @@
 // programs did and saw themselves, `ss`, the kernel's own counters.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
-import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { join } from 'node:path'
 import { test } from 'node:test'
@@ -13,7 +12,16 @@ import { requires } from '../requires.ts'
 import { buildTool } from '../tools/build.ts'
 import { until } from '../until.ts'
 import { clientRouterServer, type Namespace } from './network.ts'
-import { type Collected, connections, keeping, killed, makeCgroup, pathOf, startReceiver } from './tcp.ts'
+import {
+  type Collected,
+  connections,
+  keeping,
+  killed,
+  makeCgroup,
+  makeContainer,
+  pathOf,
+  startReceiver,
+} from './tcp.ts'
 
 const needs = requires('root', 'addon', 'bpf', 'netfilter')
 const TO = '10.77.2.2:7000'
@@ -191,7 +199,7 @@ test('a socket that systemd made for a service is the service’s that was start
 }, async (t) => {
   const { client, server } = clientRouterServer(t)
   const receiver = await startReceiver(t, { inside: [client, server] })
-  const container = makeCgroup(t, `docker/${randomBytes(32).toString('hex')}`)
+  const container = makeContainer(t)
   const procs = join(readLayout('/sys/fs/cgroup').root, container, 'cgroup.procs')
   // `ip netns exec` would hide the cgroup file systems.
   const service = `echo $$ > ${procs}; exec ${buildTool('connections')} activated - -`

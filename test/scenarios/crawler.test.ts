@@ -1,11 +1,10 @@
 // A container that dials a hundred thousand destinations, as a crawler or a port scan does: the agent neither grows with
 // them nor loses sight of the others, and says what it has folded.
 import assert from 'node:assert/strict'
-import { randomBytes } from 'node:crypto'
 import { test } from 'node:test'
 import { startAgent } from '../agent.ts'
 import { clientRouterServer } from '../kernel/network.ts'
-import { connectionsIn, keeping, makeCgroup } from '../kernel/tcp.ts'
+import { connectionsIn, keeping, makeContainer } from '../kernel/tcp.ts'
 import { requires } from '../requires.ts'
 
 const DESTINATIONS = 100_000
@@ -22,7 +21,7 @@ test('a crawler with a hundred thousand destinations', requires('root', 'addon',
   server.run('ip', 'route', 'add', 'local', '198.18.0.0/15', 'dev', 'lo')
   router.run('ip', 'route', 'add', '198.18.0.0/15', 'via', '10.77.2.2')
   await keeping(server, 'listen', '0.0.0.0', 7000)
-  const [crawler, other] = [1, 2].map(() => makeCgroup(t, `docker/${randomBytes(32).toString('hex')}`))
+  const [crawler, other] = [1, 2].map(() => makeContainer(t))
   const idOf = (cgroup = '') => ({ container_id: `/docker/${cgroup.slice('docker/'.length, 'docker/'.length + 12)}` })
   const agent = await startAgent(t, {
     launcher: true,
